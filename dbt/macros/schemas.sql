@@ -1,0 +1,4 @@
+{# Schemas are literal: the catalogue, the SQL and the log say one name. #}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}
