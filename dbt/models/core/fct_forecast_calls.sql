@@ -1,0 +1,23 @@
+-- One row per submitted forecast call. Commit includes what is won to date; a later submission replaces none.
+
+select
+    c.rep_id,
+    c.scope,
+    d.fiscal_quarter,
+    d.quarter_start_date,
+    c.period_start_date,
+    c.commit_amount,
+    c.best_case_amount,
+    c.pipeline_amount,
+    c.currency_code,
+    cast(round(c.commit_amount * r.rate_to_base, 2) as decimal(18, 2)) as commit_amount_base,
+    cast(round(c.best_case_amount * r.rate_to_base, 2) as decimal(18, 2)) as best_case_amount_base,
+    cast(round(c.pipeline_amount * r.rate_to_base, 2) as decimal(18, 2)) as pipeline_amount_base,
+    c.submitted_at,
+    c.learned_at
+from {{ ref('int_forecast_calls') }} as c
+inner join {{ ref('dim_dates') }} as d on c.period_start_date = d.date_day
+left join {{ ref('int_valuation_rates') }} as r
+    on c.currency_code = r.currency_code
+    and {{ business_date('c.submitted_at') }} >= r.valid_from_date
+    and ({{ business_date('c.submitted_at') }} < r.valid_to_date or r.valid_to_date is null)

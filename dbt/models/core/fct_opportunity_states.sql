@@ -1,0 +1,162 @@
+-- One row per deal and interval between two changes: what the record said, and when the warehouse could know it.
+-- Built from the change stream alone, never from today's record, so editing a deal now changes nothing in its past.
+
+{%- set fields = {
+    'pipeline': 'varchar', 'stage': 'varchar', 'amount': 'decimal(18, 2)', 'list_amount': 'decimal(18, 2)',
+    'discount_rate': 'decimal(9, 4)', 'currency_code': 'varchar', 'close_date': 'date', 'owner_id': 'varchar',
+    'account_id': 'varchar', 'forecast_category': 'varchar', 'probability': 'decimal(9, 4)', 'next_step': 'varchar',
+    'next_step_date': 'date', 'champion': 'varchar', 'economic_buyer': 'varchar', 'budget_confirmed': 'boolean',
+    'decision_timeline': 'date', 'competitor': 'varchar', 'loss_reason': 'varchar', 'is_deleted': 'boolean',
+    'merged_into_id': 'varchar', 'outcome_flag': 'varchar', 'closed_at': 'timestamp'
+} %}
+{#- the fields that marts and the forecast rest on: a state in which one of them was back-dated says so #}
+{%- set tracked = ['stage', 'amount', 'close_date', 'owner_id', 'currency_code', 'forecast_category'] %}
+
+with instants as (
+
+    -- one row per instant at which anything changed; '' marks "emptied here", null "not changed here"
+    select
+        opportunity_id,
+        changed_at,
+        max(learned_at) as learned_at,
+        {%- for field in tracked %}
+        max(case when field = '{{ field }}' then case when is_reconstructed then '{{ field }}' else '' end end) as {{ field }}_origin,
+        {%- endfor %}
+        {%- for field in fields %}
+        max(case when field = '{{ field }}' then coalesce(value, '') end) as {{ field }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('int_opportunity_changes') }}
+    group by opportunity_id, changed_at
+
+),
+
+carried as (
+
+    select
+        opportunity_id,
+        changed_at as valid_from_at,
+        lead(changed_at) over (partition by opportunity_id order by changed_at) as valid_to_at,
+        learned_at,
+        {%- for field in tracked %}
+        {{ last_known(field ~ '_origin', 'opportunity_id', 'changed_at') }} as {{ field }}_origin,
+        {%- endfor %}
+        {%- for field in fields %}
+        {{ last_known(field, 'opportunity_id', 'changed_at') }} as {{ field }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from instants
+
+),
+
+typed as (
+
+    select
+        opportunity_id,
+        valid_from_at,
+        valid_to_at,
+        learned_at,
+        nullif(concat_ws(',',
+            {%- for field in tracked %} nullif({{ field }}_origin, ''){{ ',' if not loop.last }}{% endfor -%}
+        ), '') as reconstructed_fields,
+        {%- for field, type in fields.items() %}
+        cast(nullif({{ field }}, '') as {{ type }}) as {{ field }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from carried
+
+),
+
+staged as (
+
+    -- a stage's order, outcome or place in the pipeline may change while a deal stands in it: the state is split there
+    select
+        t.*,
+        o.source_system,
+        o.is_excluded,
+        s.stage is not null as is_known_stage,
+        s.stage_order,
+        coalesce(s.is_pipeline, true) as is_pipeline_stage,
+        coalesce(t.outcome_flag, s.outcome, 'open') as outcome,
+        greatest(t.valid_from_at, coalesce(s.valid_from_at, t.valid_from_at)) as from_at,
+        least(coalesce(t.valid_to_at, s.valid_to_at), coalesce(s.valid_to_at, t.valid_to_at)) as to_at
+    from typed as t
+    inner join {{ ref('int_opportunities') }} as o on t.opportunity_id = o.opportunity_id
+    left join {{ ref('int_stages') }} as s
+        on o.source_system = s.source_system
+        and t.pipeline = s.pipeline
+        and t.stage = s.stage
+        and (t.valid_to_at is null or s.valid_from_at < t.valid_to_at)
+        and (s.valid_to_at is null or s.valid_to_at > t.valid_from_at)
+
+),
+
+closings as (
+
+    select
+        *,
+        case
+            when outcome <> 'open' and outcome <> lag(outcome, 1, 'open') over (partition by opportunity_id order by from_at)
+                then from_at
+        end as closing_at,
+        case
+            when outcome <> 'open' and outcome <> lag(outcome, 1, 'open') over (partition by opportunity_id order by from_at)
+                then coalesce(owner_id, 'unassigned')
+        end as closing_rep_id
+    from staged
+
+),
+
+closed as (
+
+    select
+        *,
+        case
+            when outcome <> 'open'
+                then coalesce(closed_at, {{ last_known('closing_at', 'opportunity_id', 'from_at') }})
+        end as state_closed_at,
+        case
+            when outcome <> 'open'
+                then {{ last_known('closing_rep_id', 'opportunity_id', 'from_at') }}
+        end as credited_rep_id
+    from closings
+
+)
+
+select
+    opportunity_id,
+    cast(row_number() over (partition by opportunity_id order by from_at) as integer) as state_number,
+    from_at as valid_from_at,
+    to_at as valid_to_at,
+    learned_at,
+    reconstructed_fields is not null as is_reconstructed,
+    reconstructed_fields,
+    source_system,
+    pipeline,
+    stage,
+    stage_order,
+    is_known_stage,
+    outcome,
+    is_pipeline_stage,
+    outcome = 'open' and is_pipeline_stage and not coalesce(is_deleted, false) and merged_into_id is null and not is_excluded as is_in_pipeline,
+    coalesce(is_deleted, false) as is_deleted,
+    merged_into_id,
+    is_excluded,
+    coalesce(owner_id, 'unassigned') as rep_id,
+    credited_rep_id,
+    account_id,
+    amount,
+    coalesce(currency_code, '{{ var("base_currency") }}') as currency_code,
+    close_date,
+    forecast_category,
+    probability,
+    next_step,
+    next_step_date,
+    champion,
+    economic_buyer,
+    budget_confirmed,
+    decision_timeline,
+    competitor,
+    loss_reason,
+    list_amount,
+    discount_rate,
+    state_closed_at as closed_at,
+    {{ business_date('state_closed_at') }} as booking_date
+from closed
