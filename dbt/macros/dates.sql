@@ -66,3 +66,19 @@
 
 {# ISO weekday, 1 = Monday, worked out from the week's Monday because engines number weekdays differently. #}
 {% macro iso_weekday(day) -%} ({{ days_between("cast(date_trunc('week', " ~ day ~ ") as date)", day) }} + 1) {%- endmacro %}
+
+{#
+    Whether what a row says held on a day, for a part of a period (both open where null), or at an instant: from its beginning,
+    and before its end, which null leaves open.
+    Plain comparisons, because an `or` in an outer join makes engines compare every row with every other.
+#}
+{% macro holds_on(row, day) -%}
+    {{ row }}.valid_from_date <= {{ day }} and {{ day }} < coalesce({{ row }}.valid_to_date, date '9999-12-31')
+{%- endmacro %}
+{% macro holds_between(row, from_day, to_day) -%}
+    {{ row }}.valid_from_date < coalesce({{ to_day }}, date '9999-12-31')
+    and {{ from_day }} < coalesce({{ row }}.valid_to_date, date '9999-12-31')
+{%- endmacro %}
+{% macro holds_at(row, instant) -%}
+    {{ row }}.valid_from_at <= {{ instant }} and {{ instant }} < coalesce({{ row }}.valid_to_at, timestamp '9999-12-31 00:00:00')
+{%- endmacro %}

@@ -14,7 +14,7 @@ with span as (
 days as (
 
     select d.date_day, d.quarter_start_date
-    from {{ ref('dim_dates') }} as d
+    from {{ ref('int_dates') }} as d
     inner join span as s on d.date_day >= s.first_day and d.date_day <= s.last_day
 
 ),
@@ -29,10 +29,10 @@ daily as (
     cross join days as d
     left join {{ ref('int_currency_rates') }} as p
         on c.currency_code = p.currency_code and p.rate_type = 'plan'
-        and d.date_day >= p.valid_from_date and (d.date_day < p.valid_to_date or p.valid_to_date is null)
+        and {{ holds_on('p', 'd.date_day') }}
     left join {{ ref('int_currency_rates') }} as q
         on c.currency_code = q.currency_code and q.rate_type = 'dated'
-        and d.quarter_start_date >= q.valid_from_date and (d.quarter_start_date < q.valid_to_date or q.valid_to_date is null)
+        and {{ holds_on('q', 'd.quarter_start_date') }}
 
 ),
 

@@ -1,0 +1,20 @@
+select
+    source_system,
+    account_id as source_account_id,
+    trim(name) as account_name,
+    {{ domain_of('domain') }} as domain,
+    industry,
+    segment,
+    region,
+    employee_count,
+    owner_id as source_user_id,
+    parent_id as source_parent_id,
+    _is_deleted as is_deleted,
+    created_at,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at,
+    _first_extracted_at,
+    _is_from_first_load
+from {{ latest_versions('raw_files', 'accounts', ['source_system', 'account_id']) }} as versions

@@ -1,0 +1,20 @@
+select
+    source_system,
+    activity_id,
+    owner_id as source_user_id,
+    account_id as source_account_id,
+    opportunity_id as source_opportunity_id,
+    contact_id as source_contact_id,
+    lower(type) as type,
+    lower(direction) as direction,
+    lower(outcome) as outcome,
+    subject,
+    duration_minutes,
+    is_completed,
+    _is_deleted as is_deleted,
+    occurred_at,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at
+from {{ newest_versions('raw_files', 'activities', ['source_system', 'activity_id']) }} as versions

@@ -1,0 +1,20 @@
+select
+    'hubspot-' || id as source_account_id,
+    trim(name) as account_name,
+    {{ domain_of('domain') }} as domain,
+    industry,
+    segment,
+    region,
+    numberofemployees as employee_count,
+    'hubspot-' || hubspot_owner_id as source_user_id,
+    'hubspot-' || hs_parent_company_id as source_parent_id,
+    'hubspot-' || merged_into_id as merged_into_id,
+    coalesce(archived, false) or _is_deleted as is_deleted,
+    createdate as created_at,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at,
+    _first_extracted_at,
+    _is_from_first_load
+from {{ latest_versions('raw_hubspot', 'company', ['id']) }} as versions

@@ -1,0 +1,20 @@
+select
+    Id as source_account_id,
+    trim(Name) as account_name,
+    {{ domain_of('Website') }} as domain,
+    Industry as industry,
+    Segment__c as segment,
+    Region__c as region,
+    NumberOfEmployees as employee_count,
+    OwnerId as source_user_id,
+    ParentId as source_parent_id,
+    MasterRecordId as merged_into_id,
+    coalesce(IsDeleted, false) or _is_deleted as is_deleted,
+    CreatedDate as created_at,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at,
+    _first_extracted_at,
+    _is_from_first_load
+from {{ latest_versions('raw_salesforce', 'account', ['Id']) }} as versions

@@ -1,0 +1,21 @@
+select
+    Id as activity_id,
+    OwnerId as source_user_id,
+    WhatId as what_id,
+    WhoId as source_contact_id,
+    AccountId as source_account_id,
+    TaskSubtype as task_subtype,
+    Subject as subject,
+    Status as status,
+    CallType as call_type,
+    CallDisposition as call_disposition,
+    CallDurationInSeconds as call_duration_seconds,
+    coalesce(IsDeleted, false) or _is_deleted as is_deleted,
+    ActivityDate as due_date,
+    CompletedDateTime as completed_at,
+    CreatedDate as created_at,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at
+from {{ newest_versions('raw_salesforce', 'task', ['Id']) }} as versions
