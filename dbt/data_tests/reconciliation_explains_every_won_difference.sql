@@ -2,7 +2,7 @@
 with quarters as (
 
     select quarter_start_date, sum(won_amount_base) as booked, 0 as moved, 0 as listed
-    from {{ ref('int_bookings') }} group by quarter_start_date
+    from {{ ref('fct_bookings') }} group by quarter_start_date
     union all
     select target_quarter_start_date, 0, -sum(won_amount), 0
     from {{ ref('weekly_pipeline_waterfall') }} where level = 'company' group by target_quarter_start_date

@@ -19,5 +19,4 @@ from {{ ref('int_forecast_calls') }} as c
 inner join {{ ref('dim_dates') }} as d on c.period_start_date = d.date_day
 left join {{ ref('int_valuation_rates') }} as r
     on c.currency_code = r.currency_code
-    and {{ business_date('c.submitted_at') }} >= r.valid_from_date
-    and ({{ business_date('c.submitted_at') }} < r.valid_to_date or r.valid_to_date is null)
+    and {{ holds_on('r', business_date('c.submitted_at')) }}

@@ -63,13 +63,13 @@ valued as (
     cross join {{ ref('int_as_of') }} as n
     left join {{ ref('int_valuation_rates') }} as o
         on s.currency_code = o.currency_code
-        and n.as_of_date >= o.valid_from_date and (n.as_of_date < o.valid_to_date or o.valid_to_date is null)
+        and {{ holds_on('o', 'n.as_of_date') }}
     left join {{ ref('int_currency_rates') }} as b
         on s.currency_code = b.currency_code and b.rate_type = 'dated'
-        and s.booking_date >= b.valid_from_date and (s.booking_date < b.valid_to_date or b.valid_to_date is null)
+        and {{ holds_on('b', 's.booking_date') }}
     left join {{ ref('int_valuation_rates') }} as c
         on s.currency_code = c.currency_code
-        and s.booking_date >= c.valid_from_date and (s.booking_date < c.valid_to_date or c.valid_to_date is null)
+        and {{ holds_on('c', 's.booking_date') }}
 
 )
 
@@ -136,5 +136,4 @@ left join firsts as f on l.opportunity_id = f.opportunity_id and l.first_pipelin
 left join pushes as p on v.opportunity_id = p.opportunity_id
 left join {{ ref('int_rep_attributes') }} as a
     on coalesce(v.credited_rep_id, v.rep_id) = a.rep_id
-    and coalesce(v.booking_date, v.as_of_date) >= a.valid_from_date
-    and (coalesce(v.booking_date, v.as_of_date) < a.valid_to_date or a.valid_to_date is null)
+    and {{ holds_on('a', 'coalesce(v.booking_date, v.as_of_date)') }}

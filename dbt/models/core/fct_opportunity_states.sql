@@ -83,8 +83,8 @@ staged as (
         on o.source_system = s.source_system
         and t.pipeline = s.pipeline
         and t.stage = s.stage
-        and (t.valid_to_at is null or s.valid_from_at < t.valid_to_at)
-        and (s.valid_to_at is null or s.valid_to_at > t.valid_from_at)
+        and s.valid_from_at < coalesce(t.valid_to_at, timestamp '9999-12-31 00:00:00')
+        and t.valid_from_at < coalesce(s.valid_to_at, timestamp '9999-12-31 00:00:00')
 
 ),
 

@@ -60,19 +60,16 @@ pieces as (
     ) as d
     left join {{ ref('int_rep_attributes') }} as a
         on d.rep_id = a.rep_id
-        and (d.end_date is null or a.valid_from_date < d.end_date)
-        and (a.valid_to_date is null or a.valid_to_date > d.state_date)
+        and {{ holds_between('a', 'd.state_date', 'd.end_date') }}
         and a.valid_from_date <= (select as_of_date from {{ ref('int_as_of') }})
     left join {{ ref('int_valuation_rates') }} as r
         on d.currency_code = r.currency_code
-        and (d.end_date is null or r.valid_from_date < d.end_date)
-        and (r.valid_to_date is null or r.valid_to_date > d.state_date)
+        and {{ holds_between('r', 'd.state_date', 'd.end_date') }}
         and r.valid_from_date <= (select as_of_date from {{ ref('int_as_of') }})
     left join {{ ref('int_currency_rates') }} as b
         on d.currency_code = b.currency_code
         and b.rate_type = 'dated'
-        and d.booking_date >= b.valid_from_date
-        and (d.booking_date < b.valid_to_date or b.valid_to_date is null)
+        and {{ holds_on('b', 'd.booking_date') }}
     left join {{ ref('dim_dates') }} as q on d.target_date = q.date_day
     -- the owner's team and the rate must have held at the same time
     where (a.valid_to_date is null or r.valid_from_date is null or r.valid_from_date < a.valid_to_date)

@@ -22,5 +22,4 @@ from {{ ref('int_quotas') }} as q
 inner join {{ ref('dim_dates') }} as d on q.period_start_date = d.date_day
 left join {{ ref('int_valuation_rates') }} as r
     on q.currency_code = r.currency_code
-    and q.period_start_date >= r.valid_from_date
-    and (q.period_start_date < r.valid_to_date or r.valid_to_date is null)
+    and {{ holds_on('r', 'q.period_start_date') }}

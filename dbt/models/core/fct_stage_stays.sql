@@ -77,5 +77,4 @@ cross join {{ ref('int_as_of') }} as n
 inner join {{ ref('dim_dates') }} as d on {{ business_date('s.valid_from_at') }} = d.date_day
 left join {{ ref('int_rep_attributes') }} as a
     on s.rep_id = a.rep_id
-    and d.date_day >= a.valid_from_date
-    and (d.date_day < a.valid_to_date or a.valid_to_date is null)
+    and {{ holds_on('a', 'd.date_day') }}

@@ -1,9 +1,14 @@
 -- One row per deal, field and interval of the past that was told differently before: a change that came to be known only
 -- after the time it belongs to had already been loaded once. Nothing here is a mistake; it says which published weeks moved.
 
+
 with loads as (
 
-    select distinct source_system, learned_at as loaded_at
+    -- every instant at which a source was read: its loads, and the simulated ones that one load may carry
+    select raw_schema, extracted_at as loaded_at
+    from {{ ref('int_load_instants') }}
+    union
+    select {{ raw_schema_of('o.source_system') }}, c.learned_at
     from {{ ref('int_opportunity_changes') }} as c
     inner join {{ ref('int_opportunities') }} as o on c.opportunity_id = o.opportunity_id
     where c.learned_at > c.changed_at
@@ -13,9 +18,9 @@ with loads as (
 load_order as (
 
     select
-        source_system,
+        raw_schema,
         loaded_at,
-        lag(loaded_at) over (partition by source_system order by loaded_at) as previous_loaded_at
+        lag(loaded_at) over (partition by raw_schema order by loaded_at) as previous_loaded_at
     from loads
 
 ),
@@ -30,7 +35,7 @@ late as (
         c.learned_at
     from {{ ref('int_opportunity_changes') }} as c
     inner join {{ ref('int_opportunities') }} as o on c.opportunity_id = o.opportunity_id
-    inner join load_order as l on o.source_system = l.source_system and c.learned_at = l.loaded_at
+    inner join load_order as l on {{ raw_schema_of('o.source_system') }} = l.raw_schema and c.learned_at = l.loaded_at
     where c.changed_at <= l.previous_loaded_at
 
 ),

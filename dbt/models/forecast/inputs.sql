@@ -27,8 +27,8 @@ candidates as (
     select s.opportunity_id
     from {{ ref('fct_opportunity_states') }} as s
     cross join lock as l
-    where s.valid_from_at <= l.lock_at
-        and (s.valid_to_at > l.lock_at or s.valid_to_at is null)
+    where s.valid_from_at < l.lock_at
+        and (s.valid_to_at >= l.lock_at or s.valid_to_at is null)
         and s.outcome = 'open'
         and not s.is_excluded
 
@@ -37,7 +37,7 @@ candidates as (
     select c.opportunity_id
     from {{ ref('int_opportunity_changes') }} as c
     cross join lock as l
-    where c.changed_at <= l.lock_at and c.learned_at > l.lock_at
+    where c.changed_at < l.lock_at and c.learned_at >= l.lock_at
 
 ),
 
@@ -54,7 +54,7 @@ known as (
     from {{ ref('int_opportunity_changes') }} as c
     inner join candidates as d on c.opportunity_id = d.opportunity_id
     cross join lock as l
-    where c.changed_at <= l.lock_at and c.learned_at <= l.lock_at
+    where c.changed_at < l.lock_at and c.learned_at < l.lock_at
 
 ),
 
@@ -81,7 +81,7 @@ touches as (
     inner join candidates as c on a.opportunity_id = c.opportunity_id
     cross join lock as l
     where a.is_completed
-        and a.occurred_at <= l.lock_at
+        and a.occurred_at < l.lock_at
         and a.activity_date > {{ plus_days('l.lock_date', -30) }}
     group by a.opportunity_id
 
@@ -140,13 +140,13 @@ cross join lock as l
 inner join {{ ref('int_opportunities') }} as i on d.opportunity_id = i.opportunity_id
 left join {{ ref('int_stages') }} as s
     on i.source_system = s.source_system and d.pipeline = s.pipeline and d.stage = s.stage
-    and s.valid_from_at <= l.lock_at and (s.valid_to_at > l.lock_at or s.valid_to_at is null)
+    and s.valid_from_at < l.lock_at and (s.valid_to_at >= l.lock_at or s.valid_to_at is null)
 left join {{ ref('int_rep_attributes') }} as a
-    on d.owner_id = a.rep_id and l.lock_date >= a.valid_from_date and (l.lock_date < a.valid_to_date or a.valid_to_date is null)
+    on d.owner_id = a.rep_id and {{ holds_on('a', 'l.lock_date') }}
 left join current_reps as p on d.owner_id = p.rep_id
 left join {{ ref('int_valuation_rates') }} as r
     on coalesce(d.currency_code, '{{ var("base_currency") }}') = r.currency_code
-    and l.lock_date >= r.valid_from_date and (l.lock_date < r.valid_to_date or r.valid_to_date is null)
+    and {{ holds_on('r', 'l.lock_date') }}
 left join touches as t on d.opportunity_id = t.opportunity_id
 where coalesce(d.outcome_flag, s.outcome, 'open') = 'open'
     and not coalesce(d.is_deleted, false)

@@ -23,7 +23,9 @@ held_out as (
         order by checked_at desc
         limit 1
     ) as newest on f.run_id = newest.run_id
-    where f.severity = 'quarantine'
+    inner join {{ source('forecast', 'gate') }} as g
+        on f.run_id = g.run_id and f.suite = g.suite and f.check_name = g.check_name
+    where g.severity = 'quarantine'
 
 ),
 
@@ -48,7 +50,7 @@ open_deals as (
 won as (
 
     select b.rep_id, b.team, b.segment, sum(b.won_amount_base) as won_amount
-    from {{ ref('int_bookings') }} as b
+    from {{ ref('fct_bookings') }} as b
     inner join lock as l on b.quarter_start_date = l.quarter_start_date and b.booking_date <= l.lock_date
     group by b.rep_id, b.team, b.segment
 
@@ -99,7 +101,7 @@ people as (
     from (select rep_id from calls union select rep_id from quotas) as r
     cross join lock as l
     left join {{ ref('int_rep_attributes') }} as a
-        on r.rep_id = a.rep_id and l.lock_date >= a.valid_from_date and (l.lock_date < a.valid_to_date or a.valid_to_date is null)
+        on r.rep_id = a.rep_id and {{ holds_on('a', 'l.lock_date') }}
 
 ),
 

@@ -38,7 +38,7 @@ select
     d.week_fiscal_quarter as fiscal_quarter,
     d.week_quarter_start_date as quarter_start_date,
     d.week_of_quarter,
-    d.week_end_date <= n.as_of_date as is_complete,
+    d.week_end_date <= n.lock_date as is_complete,
     l.lead_source,
     l.deal_type,
     l.is_self_sourced,
@@ -49,4 +49,4 @@ inner join {{ ref('dim_dates') }} as d on l.week_start_date = d.date_day
 cross join {{ ref('int_as_of') }} as n
 group by
     l.level, l.level_id, l.week_start_date, d.week_end_date, d.week_fiscal_quarter, d.week_quarter_start_date, d.week_of_quarter,
-    n.as_of_date, l.lead_source, l.deal_type, l.is_self_sourced
+    n.lock_date, l.lead_source, l.deal_type, l.is_self_sourced

@@ -72,6 +72,19 @@ running as (
 
 ),
 
+standing as (
+
+    -- what is left stands until the next movement, nothing only for the week that emptied it
+    select
+        *,
+        case
+            when ending_amount = 0 then {{ plus_days('week_start_date', 7) }}
+            else coalesce(next_week_start_date, date '9999-12-31')
+        end as until_week_start_date
+    from running
+
+),
+
 weeks as (
 
     select distinct d.week_start_date, d.week_end_date, d.week_fiscal_quarter, d.week_quarter_start_date
@@ -92,14 +105,8 @@ filled as (
         w.week_fiscal_quarter,
         w.week_quarter_start_date,
         w.week_start_date = r.week_start_date as has_movement
-    from running as r
-    inner join weeks as w
-        on w.week_start_date = r.week_start_date
-        or (
-            r.ending_amount <> 0
-            and w.week_start_date > r.week_start_date
-            and (r.next_week_start_date is null or w.week_start_date < r.next_week_start_date)
-        )
+    from standing as r
+    inner join weeks as w on w.week_start_date >= r.week_start_date and w.week_start_date < r.until_week_start_date
 
 )
 
@@ -118,7 +125,7 @@ select
             then {{ weeks_between('f.target_quarter_start_date', 'f.this_week_start_date') }} + 1
         else {{ weeks_between('f.target_quarter_start_date', 'f.this_week_start_date') }}
     end as week_of_quarter,
-    f.week_end_date <= n.as_of_date as is_complete,
+    f.week_end_date <= n.lock_date as is_complete,
     cast(case when f.has_movement then f.ending_amount - f.net_amount else f.ending_amount end as decimal(18, 2)) as starting_amount,
     {%- for movement in movements %}
     cast(case when f.has_movement then f.{{ movement }}_amount else 0 end as decimal(18, 2)) as {{ movement }}_amount,

@@ -4,7 +4,7 @@
 with booked as (
 
     select opportunity_id, fiscal_quarter, quarter_start_date, won_amount_base
-    from {{ ref('int_bookings') }}
+    from {{ ref('fct_bookings') }}
 
 ),
 
