@@ -1,0 +1,56 @@
+"""The release: everything readers see, published as one set or not at all.
+
+How a release is written, flipped and rolled back stands in `publishing.py`.
+"""
+
+import dagster as dg
+
+from dagster_project import builds, publishing, status
+from dagster_project.defs.resources import DAILY, POOL, Warehouse, no_retry_for, owners
+from dagster_project.defs.transform import MANIFEST, TRANSLATOR
+from dagster_project.settings import UserError
+
+MARTS = sorted(
+    TRANSLATOR.get_asset_key(node)
+    for node in MANIFEST["nodes"].values()
+    if node["resource_type"] == "model" and node["schema"] in publishing.SCHEMAS
+)
+
+
+@dg.asset(
+    key=["published", "marts"],
+    deps=MARTS,
+    group_name="published",
+    kinds={"duckdb", "parquet"},
+    owners=owners("published"),
+    description="An immutable release of all marts, read-only, with `current` pointing at the newest.",
+    freshness_policy=DAILY,
+    pool=POOL,
+)
+def marts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    settings, run_id = warehouse.settings, context.run.run_id
+    with no_retry_for(UserError):
+        with warehouse.connect() as connection:
+            basis = builds.present_basis(connection, settings.as_of)
+            behind = builds.left_behind(builds.last_builds(connection), map(relation, MARTS), basis)
+        if behind:
+            raise UserError(f"not built since the last load: {', '.join(behind)}; run daily_refresh, which builds all")
+        release = publishing.publish(settings, run_id)
+    status.write(settings, run_id)
+    return dg.MaterializeResult(
+        metadata={
+            "release": release.id,
+            "path": dg.MetadataValue.path(release.folder),
+            "tables": len(release.tables),
+            "rows": sum(table["rows"] for table in release.tables.values()),
+            "as_of": release.as_of or "",
+            "lock_date": str(release.lock_date or ""),
+        }
+    )
+
+
+def relation(key: dg.AssetKey) -> str:
+    return ".".join(key.path)
+
+
+defs = dg.Definitions(assets=[marts])
