@@ -1,0 +1,124 @@
+"""The real job in a folder and a process group of its own: run it, kill it, and look at what stands afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.comparison import Difference, compare
+from dagster_project import gate
+from dagster_project.settings import PROJECT_ROOT
+
+SCHEMAS = (
+    "raw_salesforce", "raw_hubspot", "raw_gong", "raw_files",
+    "core", "leading_indicators", "lagging_indicators", "hygiene", "forecast", "team",
+)  # fmt: skip
+WHEN_IT_RAN = ("_load_id", "_loaded_at", "load_id", "loaded_at", "seconds")  # may differ between two runs alike
+LIMIT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that came to its end by itself."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    def complaint(self) -> str:
+        """The one line of complaint of a run that failed, as it must be: no second one and no traceback."""
+        assert self.code != 0, self.out
+        assert "Traceback" not in self.out + self.err, self.err
+        told = [line for line in self.err.splitlines() if line.startswith(("error: ", "failed: ", "held back: "))]
+        assert len(told) == 1, self.err
+        return told[0]
+
+
+class Place:
+    """A warehouse and what it published, under one folder, and the settings its runs get."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.warehouse, self.published = folder / "own" / "warehouse.duckdb", folder / "published"
+        self.given = environment
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("WAREHOUSE_", "DAGSTER_", "DBT_"))}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment |= {
+            "PYTHONPATH": str(PROJECT_ROOT),
+            "WAREHOUSE_PATH": str(self.warehouse),
+            "WAREHOUSE_PUBLISHED": str(self.published),
+            **environment,
+        }
+
+    def copy(self, folder: Path, **environment: str) -> Place:
+        """The same warehouse and releases in another folder, without Dagster's history, which names its folder."""
+        history = shutil.ignore_patterns("dagster", "*.lock")
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True, ignore=history)
+        return Place(folder, **{**self.given, **environment})
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "dagster_project", *(arguments or ("run",))]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=self.environment, cwd=self.folder, start_new_session=True, **pipes)
+
+    def run(self, *arguments: str) -> Ended:
+        started = time.monotonic()
+        return finish(self.start(*arguments), started)
+
+    def kill_after(self, seconds: float) -> bool:
+        """Start a run and kill its whole process group; False where it had ended before."""
+        process = self.start()
+        try:
+            process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return True
+        return False
+
+    def differences(self, other: Place) -> list[Difference]:
+        """Where its raw tables and marts differ from those of another place; the number of loads does not count."""
+        found = compare(self.warehouse, other.warehouse, SCHEMAS, ignored=WHEN_IT_RAN).differences
+        return [difference for difference in found if not difference.table.endswith(".loads")]
+
+    def release(self) -> str | None:
+        """The id of the release served, after a look at whether it is whole; None where nothing is published."""
+        current = self.published / "current"
+        if not current.is_symlink():
+            return None
+        manifest = json.loads((current / "manifest.json").read_text())
+        with duckdb.connect(str((current / "marts.duckdb").resolve()), read_only=True) as connection:
+            assert connection.execute("select release_id from main._release").fetchall() == [(manifest["release_id"],)]
+            for name, table in manifest["tables"].items():
+                assert gate.fingerprint(connection, name) == table["fingerprint"], f"{name} is not the manifest's"
+        assert current.resolve().name == manifest["release_id"]
+        return manifest["release_id"]
+
+    def leftovers(self) -> list[str]:
+        """What a publication that died left behind."""
+        return sorted(path.name for path in self.published.rglob(".*") if path.name.startswith((".tmp-", ".current-")))
+
+
+def finish(process: subprocess.Popen[str], started: float) -> Ended:
+    """Wait for its end; a run that does not come to one is killed and fails the test."""
+    try:
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        kill(process)
+    return Ended(process.returncode, out, err, time.monotonic() - started)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
