@@ -12,13 +12,23 @@ DEAL = {
     "opportunity_id": "d", "lock_date": LOCK_DATE, "source_system": "acme", "stage": "Proposal", "is_known_stage": True,
     "rep_id": "r1", "is_rep_active": True, "amount": 1000, "currency_code": "USD", "has_rate": True,
     "amount_base": 1000, "close_date": "2025-08-31", "is_overdue": False, "forecast_category": "pipeline",
-    "probability": 0.4,
+    "probability": 0.4, "quarter_start_date": "2025-04-01", "quarter_end_date": "2025-06-30", "account_id": None,
+    "created_date": "2025-05-01", "days_open": 59, "days_in_stage": 10, "days_since_two_way": 3,
+    "learned_at": "2025-06-20",
 }  # fmt: skip
 TYPES = {
     "lock_date": "date", "is_known_stage": "boolean", "is_rep_active": "boolean", "amount": "decimal(18, 2)",
     "has_rate": "boolean", "amount_base": "decimal(18, 2)", "close_date": "date", "is_overdue": "boolean",
-    "probability": "decimal(9, 4)",
+    "probability": "decimal(9, 4)", "quarter_start_date": "date", "quarter_end_date": "date", "created_date": "date",
+    "days_open": "integer", "days_in_stage": "integer", "days_since_two_way": "integer", "learned_at": "timestamp",
 }  # fmt: skip
+
+# What the gate's rules read beside the inputs.
+BESIDE = {
+    "intermediate.int_locks_due": "company_id bigint, lock_date date, is_backfilled boolean",
+    "intermediate.int_week_wins": "opportunity_id varchar, amount_base decimal(18, 2), is_explained boolean",
+    "core.fct_quotas": "rep_id varchar, quota_type varchar, period_start_date date, period_end_date date",
+}
 
 
 def settings_in(folder: Path) -> Settings:
@@ -30,16 +40,25 @@ def make(settings: Settings, deals: list[dict]) -> Settings:
     with warehouse.connect(settings.warehouse) as connection:
         warehouse.prepare(connection)
         connection.execute("insert into ops.active_sources values ('files', 'acme')")
-        connection.execute("create schema intermediate; create schema core")
+        connection.execute("create schema if not exists intermediate; create schema core")
         connection.execute(
             f"""
             create table intermediate.int_as_of as
-            select timestamp '2025-06-30 12:00:00' as as_of_at, date '{LOCK_DATE}' as lock_date
+            select timestamp '2025-06-30 12:00:00' as as_of_at, date '{LOCK_DATE}' as lock_date,
+              timestamp '2025-06-30' as lock_at
             """
         )
+        for table, columns in BESIDE.items():
+            connection.execute(f"create table {table} ({columns})")
         columns = ", ".join(f"{name} {TYPES.get(name, 'varchar')}" for name in DEAL)
         connection.execute(f"create table forecast.inputs ({columns})")
-        connection.execute("create table core.dim_reps as select 'r1' as rep_id, 'Ann' as rep_name")
+        connection.execute(
+            """
+            create table core.dim_reps as
+            select 'r1' as rep_id, 'Ann' as rep_name, 'rep' as role, 'active' as status,
+              date '2024-01-01' as valid_from_date, null::date as valid_to_date
+            """
+        )
         connection.execute("create view core.active_reps as select * from warehouse.core.dim_reps")
         connection.execute("comment on table core.dim_reps is 'One row per rep''s assignment'")
         connection.execute("comment on column core.dim_reps.rep_id is 'The rep'")

@@ -7,10 +7,13 @@ import warnings
 
 import pytest
 
+from tests.made_once import give_parsed
+
 
 @pytest.fixture(scope="session")
 def defs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph")
+    give_parsed(folder)
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("WAREHOUSE_", "DAGSTER_"))]:
         del os.environ[name]

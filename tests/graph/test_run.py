@@ -6,6 +6,7 @@ Every test goes on from a company that has published once. `make faults` kills a
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def company(folder: Path) -> Company:
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory) -> tuple[Company, Ended]:
     place = company(tmp_path_factory.mktemp("company"))
+    shutil.rmtree(place.warehouse.parent / "dbt")  # parsed from nothing, as a first run is
     write_export(place.folder / "export")
     mapping = place.folder / "export" / "mapping.yml"
     mapping.write_text(MAPPING + DEAL)
@@ -75,7 +77,7 @@ def test_run_publishes_and_tells_what_it_did(first_run):
     place, ended = first_run
     assert ended.code == 0, ended.err
     assert place.release() is not None
-    for step in ("ingest", "raw_gate", "transform", "forecast_gate", "forecast", "published__marts"):
+    for step in ("ingest", "raw_gate", "transform", "forecast_gate", "freeze", "forecast", "published__marts"):
         assert f"  {step} " in ended.out
     for told in ("rows read", "0 rejected", "  won  ", "  forecast  ", "marts.duckdb", "/runs/", "make sql"):
         assert told in ended.out
@@ -93,31 +95,23 @@ def test_sql_status_and_rollback_answer_from_what_is_published(first_run):
     assert "nothing to roll back to" in place.run("rollback").err
 
 
-def test_cut_export_is_refused_before_any_model_and_mended_by_the_next(published):
+def test_exports_that_are_cut_or_broken_hold_the_marts_back_until_one_is_whole(published):
+    """Three weeks: an export cut short, one with a currency that has no rate, one with only a deal to leave out."""
     served, page = published.release(), published.page()
-    whole = published.deals.read_bytes()
+    forecast = "select * from forecast.rollup order by all"
+    before, whole = published.query(forecast), published.deals.read_bytes()
+
     published.take_export_on("2025-06-22")
     published.change_deals(lambda row: int(row["id"][1:]) < 20)
     ended = published.run()
     assert ended.code == 1
     assert "held back: raw_files.loads export_did_not_collapse" in ended.err
-    assert "transform" not in ended.out
+    assert "transform" not in ended.out, "refused before any model"
     assert published.release() == served
     assert published.page() != page
     assert published.query("select distinct status from raw_files.loads where load_id > 1") == [("refused",)]
 
     published.deals.write_bytes(whole)
-    ended = published.run()
-    assert ended.code == 0, ended.err
-    assert published.query("select count(*) from core.fct_opportunities") == [(120,)]
-
-
-def test_failed_gate_holds_the_forecast_back_wherever_it_is_started_until_mended(published):
-    served = published.release()
-    forecast = "select * from forecast.rollup order by all"
-    before = published.query(forecast)
-    whole = published.deals.read_bytes()
-    published.take_export_on("2025-06-22")
     published.change_deals(lambda row: row.update(currency="JPY") if row["id"] == "d1" else None)
     ended = published.run()
     assert ended.code == 1
@@ -125,9 +119,6 @@ def test_failed_gate_holds_the_forecast_back_wherever_it_is_started_until_mended
     assert "behind them" in ended.err
     assert "Status page" in ended.err
     assert "  forecast  " not in ended.out
-    assert published.release() == served
-    assert published.query(forecast) == before
-
     # one asset alone, as from the webserver; the command plain dbt is; publishing alone
     assert "the newest verdict" in materialize(published, "forecast/rollup")
     assert "the newest verdict" in plain_dbt(published, "rollup")
@@ -135,29 +126,33 @@ def test_failed_gate_holds_the_forecast_back_wherever_it_is_started_until_mended
     assert published.query(forecast) == before
     assert published.release() == served
 
-    published.deals.write_bytes(whole)
-    published.take_export_on("2025-06-29")
-    ended = published.run()
-    assert ended.code == 0, ended.err
-    assert published.release() != served
-
-
-def test_quarantine_and_warning_let_the_run_go_on_and_are_told(published):
     def spoil(row):
         if row["id"] == "d1":
             row["value"] = "-$5,000.00"
+        elif row["id"] == "d9":
+            row["value"] = "$9,999,999,999,999.00"
         elif row["id"] == "d5":
             row["value"] = ""
 
-    published.take_export_on("2025-06-22")
+    with duckdb.connect(str(published.warehouse)) as connection:
+        connection.execute("comment on view staging.stg_files__opportunities is 'as it stood'")
+    published.deals.write_bytes(whole)
+    published.take_export_on("2025-06-29")
     published.change_deals(spoil)
     ended = published.run()
     assert ended.code == 0, ended.err
+    assert published.release() != served
+    assert published.query("select count(*) from core.fct_opportunities") == [(120,)]
+    stood = published.query("select view_name from duckdb_views() where comment = 'as it stood'")
+    assert stood == [("stg_files__opportunities",)], "a view that stands is not made again"
     failed = published.query("select check_name, severity, rows_failed_count from forecast.gate where not is_passed")
     assert {("amount_is_not_negative", "quarantine", 1), ("deal_has_an_amount", "warning", 1)} <= set(failed)
     assert "of note" in ended.out
-    [(held,)] = published.query("select quarantined_amount from forecast.rollup where level = 'company'")
-    assert held == -5000
+    newest = "lock_date = (select max(lock_date) from forecast.locks)"
+    [(held,)] = published.query(f"select quarantined_amount from forecast.rollup where level = 'company' and {newest}")
+    assert held == 9_999_999_999_999 - 5000
+    frozen = f"select opportunity_id, held_out_by from forecast.locked_inputs where is_held_out and {newest}"
+    assert published.query(f"{frozen} order by 1") == [("d1", "amount_is_not_negative"), ("d9", "amount_is_plausible")]
     assert "d1" in published.page()
 
 
