@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import duckdb
@@ -15,10 +15,12 @@ from dagster_project.warehouse import ALL_TABLES
 _TABLE = """
 create table if not exists ops.builds (
     relation varchar primary key,
-    code varchar,               -- checksum of the model's SQL
+    code varchar,               -- checksum of the dbt project
     sources varchar,            -- the active sources
     last_correction bigint,     -- newest accepted load that rewrote earlier ones (correction, replacement), 0 for none
     as_of timestamp,            -- UTC
+    is_pinned boolean,          -- as_of was set, not the newest load's
+    last_load bigint,           -- newest accepted load
     basis varchar,              -- fingerprint of accepted loads and as_of: equal bases, one set
     run_id varchar,
     built_at timestamp          -- UTC
@@ -32,7 +34,9 @@ class Basis:
 
     sources: str
     last_correction: int
+    last_load: int
     as_of: datetime | None
+    is_pinned: bool
     loads: str
 
     @property
@@ -47,7 +51,9 @@ class Build:
     code: str
     sources: str
     last_correction: int
+    last_load: int
     as_of: datetime | None
+    is_pinned: bool
     basis: str
 
 
@@ -66,34 +72,64 @@ def present_basis(connection: duckdb.DuckDBPyConnection, as_of: datetime | None)
     return Basis(
         sources=", ".join(sorted({f"{origin}/{system}" for _, _, origin, system, _, _ in rows})),
         last_correction=max((load_id for _, load_id, _, _, kind, _ in rows if kind != "load"), default=0),
+        last_load=max((load_id for _, load_id, *_ in rows), default=0),
         as_of=as_of or max((extracted_at for *_, extracted_at in rows if extracted_at), default=None),
+        is_pinned=as_of is not None,
         loads=hashlib.sha256(repr([row[:4] for row in rows]).encode()).hexdigest(),
     )
 
 
 def last_builds(connection: duckdb.DuckDBPyConnection) -> dict[str, Build]:
+    """By relation. Empty before the first build, and after one by a version that kept a shorter record."""
     connection.execute(_TABLE)
-    query = "select relation, code, sources, last_correction, as_of, basis from ops.builds"
+    columns = {name for (name, *_) in connection.execute("describe ops.builds").fetchall()}
+    if not {field.name for field in fields(Build)} <= columns:
+        connection.execute("drop table ops.builds")
+        connection.execute(_TABLE)
+    query = f"select relation, {', '.join(field.name for field in fields(Build))} from ops.builds"
     return {relation: Build(*rest) for relation, *rest in connection.execute(query).fetchall()}
 
 
-def must_start_over(code: str, build: Build | None, basis: Basis) -> bool:
-    """Whether an incremental model may not add to what stands: its SQL, its sources or a correction changed under it,
-    or time went back."""
-    if build is None or (build.code, build.sources, build.last_correction) != (
-        code, basis.sources, basis.last_correction
-    ):  # fmt: skip
-        return True
-    return build.as_of is not None and basis.as_of is not None and basis.as_of < build.as_of
+def caught_up_to(
+    builds: Mapping[str, Build], incremental: Iterable[str], code: str, basis: Basis
+) -> tuple[int, datetime] | None:
+    """The last load and the as_of that all `incremental` relations stand at, so that a build may add what came since.
+
+    None where they must start over: never built, built from different states (a run died between them), the project or
+    the sources changed, a correction rewrote what had been taken, or an as_of is set or was.
+    """
+    stood = [builds.get(relation) for relation in incremental]
+    if not stood or None in stood or len({build.basis for build in stood}) > 1 or basis.is_pinned or stood[0].is_pinned:
+        return None
+    if {(build.code, build.sources, build.last_correction) for build in stood} != {
+        (code, basis.sources, basis.last_correction)
+    }:
+        return None
+    return (stood[0].last_load, stood[0].as_of) if stood[0].as_of else None
 
 
-def record_builds(connection: duckdb.DuckDBPyConnection, codes: Mapping[str, str], basis: Basis, run_id: str) -> None:
-    """`codes`: relation to the checksum of the SQL it was built by."""
-    connection.execute(_TABLE)
-    for relation, code in codes.items():
+def variables(as_of: datetime | None, stood_at: tuple[int, datetime] | None) -> dict[str, str]:
+    """dbt's variables of a build as of a set instant, or that catches up from where everything incremental stands."""
+    if as_of:
+        return {"as_of": as_of.isoformat(" ")}
+    return {"built_to_load": str(stood_at[0]), "built_to_at": stood_at[1].isoformat(" ")} if stood_at else {}
+
+
+def forget_builds(connection: duckdb.DuckDBPyConnection, relations: Iterable[str]) -> None:
+    """Before they are built: what a run that dies leaves behind has no record, and is started over."""
+    connection.execute("delete from ops.builds where list_contains(?, relation)", [list(relations)])
+
+
+def record_builds(
+    connection: duckdb.DuckDBPyConnection, relations: Iterable[str], code: str, basis: Basis, run_id: str
+) -> None:
+    """`code`: checksum of the dbt project they were built by."""
+    names = "relation, code, sources, last_correction, last_load, as_of, is_pinned, basis, run_id, built_at"
+    stands = [code, basis.sources, basis.last_correction, basis.last_load, basis.as_of, basis.is_pinned]
+    for relation in relations:
         connection.execute(
-            "insert or replace into ops.builds values (?, ?, ?, ?, ?, ?, ?, now() at time zone 'UTC')",
-            [relation, code, basis.sources, basis.last_correction, basis.as_of, basis.fingerprint, run_id],
+            f"insert or replace into ops.builds ({names}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, now() at time zone 'UTC')",
+            [relation, *stands, basis.fingerprint, run_id],
         )
 
 

@@ -76,13 +76,19 @@ class Dbt:
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """The manifest as JSON, parsed anew when a file of `dbt/` or `seeds/` changed since. Raises DbtError."""
-        stamp, digest = self.target / "parsed_from", self._digest()
+        stamp, digest = self.target / "parsed_from", self.digest
         with self._one_parser_at_a_time():
             if not stamp.exists() or stamp.read_text() != digest:
                 stamp.unlink(missing_ok=True)
                 self._parse()
                 stamp.write_text(digest)
             return json.loads((self.target / "manifest.json").read_text())
+
+    @cached_property
+    def incremental_relations(self) -> list[str]:
+        """`schema.table` of every model that adds to what stands."""
+        models = (node for node in self.manifest["nodes"].values() if node["resource_type"] == "model")
+        return sorted(f"{m['schema']}.{m['alias']}" for m in models if m["config"]["materialized"] == "incremental")
 
     def build(
         self, arguments: Sequence[str], variables: Mapping[str, str] | None = None, full_refresh: bool = False
@@ -124,22 +130,26 @@ class Dbt:
         worker.join()
 
     def _parse(self, *arguments: str) -> None:
-        result = self._invoke(["parse", *arguments])
+        # Parsing opens no database. dbt parses all files anew where a variable of the profile changed, so it is given
+        # the file's name alone: what was parsed for a warehouse serves its copies.
+        result = self._invoke(["parse", *arguments], warehouse=Path(self.warehouse.name))
         if not result.success:
             raise DbtError(f"dbt parse: {_one_line(result.exception)}")
         self._parsed = result.result
 
-    def _invoke(self, command: list[str], finished: queue.SimpleQueue | None = None):
+    def _invoke(self, command: list[str], finished: queue.SimpleQueue | None = None, warehouse: Path | None = None):
         from dbt.cli.main import dbtRunner
 
-        os.environ["WAREHOUSE_PATH"] = str(self.warehouse)  # the profile reads it
         folders = ["--project-dir", DBT_FOLDER, "--profiles-dir", DBT_FOLDER, "--target-path", self.target]
         quiet = ["--log-path", self.target / "logs", "--log-level", "none", "--log-level-file", "none", "--quiet"]
         report = [lambda event: _report(event, finished)] if finished else []
         runner = dbtRunner(manifest=self._parsed if finished else None, callbacks=report)
-        return runner.invoke([*command, *map(str, folders + quiet)])
+        with _environment(WAREHOUSE_PATH=str(warehouse or self.warehouse)):  # the profile reads it
+            return runner.invoke([*command, *map(str, folders + quiet)])
 
-    def _digest(self) -> str:
+    @cached_property
+    def digest(self) -> str:
+        """Checksum of every file of `dbt/` and `seeds/` and of dbt's version."""
         digest = hashlib.sha256(f"{version('dbt-core')} {self.warehouse.stem}".encode())
         for path in sorted(_source_files()):
             digest.update(f"\n{path.relative_to(PROJECT_ROOT)}\n".encode() + path.read_bytes())
@@ -153,6 +163,18 @@ class Dbt:
             yield
 
 
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set for the length of the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 @cache
 def dbt_for(warehouse: Path) -> Dbt:
     """The one Dbt of a warehouse in this process, so that it is parsed once."""
@@ -162,6 +184,12 @@ def dbt_for(warehouse: Path) -> Dbt:
 def company_settings() -> Mapping[str, Any]:
     """The vars of `dbt_project.yml`: time zone, fiscal calendar, minimum n …"""
     return yaml.safe_load((DBT_FOLDER / "dbt_project.yml").read_text())["vars"]
+
+
+def contract(schema: str, model: str) -> dict[str, str]:
+    """The columns a published model promises, with their types."""
+    [described] = yaml.safe_load((DBT_FOLDER / "models" / schema / f"{model}.yml").read_text())["models"]
+    return {column["name"]: column["data_type"] for column in described["columns"]}
 
 
 def _source_files() -> Iterator[Path]:

@@ -4,7 +4,7 @@
 build past the gate. Not here: what a model means, how dbt is called.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,10 +19,12 @@ from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE
 from dagster_project import builds, publishing
 from dagster_project.dbt_build import DBT_FOLDER, DbtError, Node, dbt_for
 from dagster_project.defs.resources import DAILY, POOL, Warehouse, owners
+from dagster_project.forecast.shapes import TABLES
 from dagster_project.settings import Settings
 
 GATED = "model.sales_management.inputs"  # forecast.inputs: what the forecast may use
 FULL_REFRESH_TAG = "dbt/full_refresh"
+VIEWS = "staging"  # the schema, and the folder, of which every model is a view without a variable
 
 _DBT = dbt_for(Settings.from_environment().warehouse)
 MANIFEST = _DBT.manifest
@@ -92,9 +94,11 @@ def ancestors(manifest: Mapping[str, Any], model: str) -> set[str]:
 
 
 def behind_gate(manifest: Mapping[str, Any]) -> str:
-    """A dbt selection of every model that rests on `forecast.inputs`."""
-    children = (child for child in manifest["child_map"].get(GATED, []) if child.startswith("model."))
-    return " ".join(sorted(f"{child.split('.')[-1]}+" for child in children))
+    """A dbt selection of every model that rests on `forecast.inputs`, or on what is written once they have passed."""
+    written = [source for source in manifest["sources"] if source.startswith("source.sales_management.forecast.")]
+    written += [f"source.sales_management.archive.{name}" for name in TABLES]
+    children = {child for parent in (GATED, *written) for child in manifest["child_map"].get(parent, [])}
+    return " ".join(sorted(f"{child.split('.')[-1]}+" for child in children if child.startswith("model.")))
 
 
 def build(
@@ -109,18 +113,21 @@ def build(
         if spec.key in context.selected_asset_check_keys
     }
     relations = {node: f"{nodes[node]['schema']}.{nodes[node]['alias']}" for node in assets}
-    codes = {node: nodes[node]["checksum"]["checksum"] for node in assets}
-    incremental = [node for node in assets if nodes[node]["config"]["materialized"] == "incremental"]
+    dbt = dbt_for(settings.warehouse)
     with warehouse.connect() as connection:
-        basis, stood = builds.present_basis(connection, settings.as_of), builds.last_builds(connection)
-    full_refresh = context.run.tags.get(FULL_REFRESH_TAG) == "true" or any(
-        builds.must_start_over(codes[node], stood.get(relations[node]), basis) for node in incremental
-    )
-    variables = {"as_of": settings.as_of.isoformat(sep=" ")} if settings.as_of else {}
+        basis = builds.present_basis(connection, settings.as_of)
+        stood_at = builds.caught_up_to(builds.last_builds(connection), dbt.incremental_relations, dbt.digest, basis)
+        builds.forget_builds(connection, relations.values())
+    if context.run.tags.get(FULL_REFRESH_TAG) == "true":
+        stood_at = None
+    variables = builds.variables(settings.as_of, stood_at)
     failed: list[Node] = []
-    built: list[str] = []
+    # a view stands as it was defined; it is made again where it is asked for, and where everything starts over
+    built = [node for node in assets if stood_at and not context.is_subset and nodes[node]["schema"] == VIEWS]
+    yield from (dg.MaterializeResult(asset_key=assets[node]) for node in built)
+    arguments = selection(context, [*assets, *checks], without=[VIEWS] if built else [])
     try:
-        for node in dbt_for(settings.warehouse).build(selection(context, [*assets, *checks]), variables, full_refresh):
+        for node in dbt.build(arguments, variables, full_refresh=stood_at is None):
             if node.is_failed:
                 failed.append(node)
             if node.is_built and node.unique_id in assets:
@@ -131,19 +138,21 @@ def build(
     except DbtError as error:
         raise dg.Failure(f"dbt: {error}", allow_retries=False) from None
     with warehouse.connect() as connection:
-        builds.record_builds(connection, {relations[node]: codes[node] for node in built}, basis, context.run_id)
+        builds.record_builds(connection, [relations[node] for node in built], dbt.digest, basis, context.run_id)
     if failed:
         raise dg.Failure("\n".join(f"{node.name}: {node.message}" for node in failed), allow_retries=False)
 
 
-def selection(context: dg.AssetExecutionContext, nodes: list[str]) -> list[str]:
+def selection(context: dg.AssetExecutionContext, nodes: list[str], without: Sequence[str]) -> list[str]:
     """dbt's arguments for this step: the room's own, or the picked models and tests by name."""
+    tags, excluded = context.op.tags, list(without)
     if context.is_subset:
         names = (".".join(MANIFEST["nodes"][node]["fqn"]) for node in nodes)
-        return ["--select", " ".join(names), "--indirect-selection", "empty"]
-    tags = context.op.tags
-    arguments = ["--select", tags["dagster_dbt/select"]]
-    return arguments + (["--exclude", tags["dagster_dbt/exclude"]] if tags.get("dagster_dbt/exclude") else [])
+        arguments = ["--select", " ".join(names), "--indirect-selection", "empty"]
+    else:
+        arguments = ["--select", tags["dagster_dbt/select"]]
+        excluded += [tags["dagster_dbt/exclude"]] if tags.get("dagster_dbt/exclude") else []
+    return arguments + (["--exclude", " ".join(excluded)] if excluded else [])
 
 
 def materialized(key: dg.AssetKey, node: Node) -> dg.MaterializeResult:

@@ -30,3 +30,16 @@
 
 {# Minutes from one instant to another, decimal(18,2). #}
 {% macro minutes_between(a, b) -%} cast({{ dbt.datediff(a, b, 'second') }} / 60.0 as decimal(18, 2)) {%- endmacro %}
+
+{# The kinds of activity that count as effort; a task is a note to oneself. #}
+{% macro activity_types() %}{{ return(['call', 'meeting', 'demo', 'email']) }}{% endmacro %}
+{% macro is_effort(activity) -%} {{ activity }}.is_completed and {{ activity }}.type in ('{{ activity_types() | join("', '") }}') {%- endmacro %}
+
+{# Somebody on the other side took part in it, or wrote it; an e-mail sent out becomes two-way only by its answer. #}
+{% macro is_two_way_by_itself(activity) -%}
+    (
+        {{ activity }}.type in ('meeting', 'demo')
+        or ({{ activity }}.type = 'call' and coalesce({{ activity }}.outcome = 'connected', false))
+        or ({{ activity }}.type = 'email' and coalesce({{ activity }}.direction = 'inbound', false))
+    )
+{%- endmacro %}

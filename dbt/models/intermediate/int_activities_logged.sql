@@ -1,7 +1,26 @@
 -- One row per activity as a system logged it, in the words of this warehouse. Done is what the system says was done, and when it was
--- done: a task counts by its completion, never by its due date.
+-- done: a task counts by its completion, never by its due date. What was deleted stays, marked, so that a later build finds what was built on it.
+{{ config(
+    materialized='incremental', incremental_strategy='delete+insert', unique_key='activity_id', pre_hook="{{ make_room('false') }}"
+) }}
 
-with contexts as (
+{%- set arrived, of_changed_calls = '', '' %}
+{%- if is_catching_up() %}
+    {%- set arrived = 'where _load_id > ' ~ var('built_to_load') %}
+    {%- set of_changed_calls = 'and activity_id in (select activity_id from changed_calls)' %}
+{%- endif %}
+
+with changed_calls as (
+
+    -- a recorded call is told by three tables
+    {%- for table in ['calls', 'call_contexts', 'call_parties'] %}
+    select activity_id from {{ ref('stg_gong__' ~ table) }} {{ arrived }}
+    {{- ' union' if not loop.last }}
+    {%- endfor %}
+
+),
+
+contexts as (
 
     -- the deal and the account a recorded call belongs to
     select
@@ -10,6 +29,7 @@ with contexts as (
         min(case when object_type in ('opportunity', 'deal') then object_id end) as opportunity_id,
         min(case when object_type in ('account', 'company') then object_id end) as account_id
     from {{ ref('stg_gong__call_contexts') }}
+    where true {{ of_changed_calls }}
     group by activity_id
 
 ),
@@ -19,7 +39,7 @@ guests as (
     -- who was on a recorded call from the other side; one of them stands for it
     select activity_id, min(email) as source_contact_id
     from {{ ref('stg_gong__call_parties') }}
-    where affiliation <> 'internal'
+    where affiliation <> 'internal' {{ of_changed_calls }}
     group by activity_id
 
 ),
@@ -41,9 +61,11 @@ logged as (
         end as direction,
         {{ call_outcome_of('call_disposition') }} as outcome,
         status = 'Completed' and completed_at is not null as is_completed,
-        created_at
+        is_deleted,
+        created_at,
+        created_at as learned_at
     from {{ ref('stg_salesforce__tasks') }}
-    where not is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, 'salesforce', 'salesforce', source_user_id, source_account_id, what_id, source_contact_id,
@@ -53,9 +75,11 @@ logged as (
         null,
         {{ meeting_outcome_of('outcome') }},
         coalesce({{ meeting_outcome_of('outcome') }}, 'completed') = 'completed',
+        is_deleted,
+        created_at,
         created_at
     from {{ ref('stg_salesforce__events') }}
-    where not is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, 'hubspot', 'hubspot', source_user_id, source_account_id, source_opportunity_id, source_contact_id,
@@ -73,9 +97,11 @@ logged as (
             else {{ call_outcome_of('disposition') }}
         end,
         coalesce(upper(status), 'COMPLETED') = 'COMPLETED',
+        is_archived or _is_deleted,
+        created_at,
         created_at
     from {{ ref('stg_hubspot__engagement_calls') }}
-    where not is_archived and not _is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, 'hubspot', 'hubspot', source_user_id, source_account_id, source_opportunity_id, source_contact_id,
@@ -85,9 +111,11 @@ logged as (
         null,
         {{ meeting_outcome_of('outcome') }},
         coalesce({{ meeting_outcome_of('outcome') }}, 'completed') = 'completed',
+        is_archived or _is_deleted,
+        created_at,
         created_at
     from {{ ref('stg_hubspot__engagement_meetings') }}
-    where not is_archived and not _is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, 'hubspot', 'hubspot', source_user_id, source_account_id, source_opportunity_id, source_contact_id,
@@ -97,9 +125,11 @@ logged as (
         case when upper(direction) = 'INCOMING_EMAIL' then 'inbound' else 'outbound' end,
         lower(status),
         coalesce(upper(status), 'SENT') not in ('FAILED', 'BOUNCED', 'SCHEDULED', 'SENDING'),
+        is_archived or _is_deleted,
+        created_at,
         created_at
     from {{ ref('stg_hubspot__engagement_emails') }}
-    where not is_archived and not _is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, 'hubspot', 'hubspot', source_user_id, source_account_id, source_opportunity_id, source_contact_id,
@@ -107,19 +137,22 @@ logged as (
         coalesce(completed_at, created_at),
         null, null, null,
         upper(status) = 'COMPLETED' and completed_at is not null,
+        is_archived or _is_deleted,
+        created_at,
         created_at
     from {{ ref('stg_hubspot__engagement_tasks') }}
-    where not is_archived and not _is_deleted
+    {{ arrived }}
     union all
     select
         activity_id, source_system, source_system, source_user_id, source_account_id, source_opportunity_id, source_contact_id,
         type, occurred_at, duration_minutes, direction,
         case type when 'call' then {{ call_outcome_of('outcome') }} else {{ meeting_outcome_of('outcome') }} end,
         coalesce(is_completed, true),
-        null
+        is_deleted,
+        null,
+        {{ learned_at('occurred_at') }}
     from {{ ref('stg_files__activities') }}
-    where not is_deleted
-
+    {{ arrived }}
     union all
     -- a web conference is a meeting, or a demo where its title says so; every other recording is a call
     select
@@ -138,11 +171,13 @@ logged as (
             else 'connected'
         end,
         calls.started_at is not null and coalesce(calls.duration_seconds, 0) > 0,
+        calls.is_deleted or coalesce(calls.scope, 'external') = 'internal',
+        null,
         null
     from {{ ref('stg_gong__calls') }} as calls
     left join contexts on calls.activity_id = contexts.activity_id
     left join guests on calls.activity_id = guests.activity_id
-    where not calls.is_deleted and coalesce(calls.scope, 'external') <> 'internal'
+    where true {{ of_changed_calls | replace('and activity_id', 'and calls.activity_id') }}
 
 )
 
@@ -159,8 +194,13 @@ select
     logged.duration_minutes,
     logged.direction,
     logged.outcome,
-    logged.is_completed and logged.occurred_at <= n.as_of_at as is_completed
+    logged.is_completed,
+    logged.is_deleted,
+    greatest(logged.occurred_at, coalesce(logged.learned_at, logged.occurred_at)) as learned_at,
+    {% if is_catching_up() %}before.source_user_id{% else %}cast(null as varchar){% endif %} as source_user_id_before,
+    {% if is_catching_up() %}before.occurred_at{% else %}cast(null as timestamp){% endif %} as occurred_at_before,
+    cast({{ var('built_to_load') if is_catching_up() else 'null' }} as bigint) as added_after_load_id
 from logged
-cross join {{ ref('int_as_of') }} as n
+{% if is_catching_up() %}left join {{ this }} as before on logged.activity_id = before.activity_id{% endif %}
 -- what lies after a set as_of is known only where it was put down before
 where logged.occurred_at <= {{ as_of_limit() }} or logged.created_at <= {{ as_of_limit() }}

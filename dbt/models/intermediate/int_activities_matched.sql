@@ -2,8 +2,17 @@
 -- and kind agree, they start within minutes of each other (a setting), and a participant is shared. Gong leads, then Salesforce,
 -- files and HubSpot. A record stands for at most one of each other system, the nearest in time.
 
+{{ config(
+    materialized='incremental', incremental_strategy='append',
+    pre_hook="{{ make_room('activity_id in (select activity_id from ' ~ ref('int_activities_touched') ~ ' where is_written)') }}"
+) }}
+
 {%- set told = ['activity_id', 'source_system', 'type', 'direction', 'duration_minutes', 'occurred_at'] %}
 {%- set minutes = var('activity_match_minutes') %}
+{%- set touched = ref('int_activities_touched') %}
+{%- set logged -%}
+    (select * from {{ touched if is_catching_up() else ref('int_activities_logged') }} where not is_deleted)
+{%- endset %}
 
 with deals as (
 
@@ -23,7 +32,7 @@ recorded as (
         coalesce(accounts.account_id, deals.account_id) as account_id,
         known.source_system,
         known.source_contact_id
-    from {{ ref('int_activities_logged') }} as calls
+    from {{ logged }} as calls
     inner join {{ ref('int_users_matched') }} as users on users.source_system = 'gong' and calls.source_user_id = users.source_user_id
     inner join {{ ref('stg_gong__call_parties') }} as parties on calls.activity_id = parties.activity_id and parties.affiliation <> 'internal'
     inner join {{ ref('int_contacts_matched') }} as people on parties.email = people.email
@@ -62,7 +71,7 @@ near_recorded as (
         logged.source_account_id,
         logged.source_opportunity_id,
         {{ columns_of('logged', told) }}
-    from {{ ref('int_activities_logged') }} as logged
+    from {{ logged }} as logged
     inner join recorded
         on logged.source_system = recorded.source_system
         and logged.source_contact_id = recorded.source_contact_id
@@ -81,7 +90,7 @@ told_twice as (
         deals.opportunity_id,
         {{ system_rank('logged.source_system') }} as place,
         {{ columns_of('logged', told) }}
-    from {{ ref('int_activities_logged') }} as logged
+    from {{ logged }} as logged
     inner join shared_contacts
         on logged.source_system = shared_contacts.source_system and logged.source_contact_id = shared_contacts.source_contact_id
     inner join {{ ref('int_users_matched') }} as users
@@ -157,3 +166,6 @@ select
 from chosen
 left join chosen as farther on chosen.leading_id = farther.activity_id
 left join chosen as farthest on farther.leading_id = farthest.activity_id
+{%- if is_catching_up() %}
+where chosen.activity_id in (select activity_id from {{ touched }} where is_written)
+{%- endif %}
