@@ -40,6 +40,14 @@
 {# Whole weeks between the weeks of two dates. #}
 {% macro weeks_between(a, b) -%} cast({{ days_between(week_start(a), week_start(b)) }} / 7 as integer) {%- endmacro %}
 
+{# Which week of a quarter a week is: from 1, negative before the quarter, the week just before it being -1. #}
+{% macro week_of_quarter(week_start_date, quarter_start_date) -%}
+    case
+        when {{ week_start_date }} >= {{ week_start(quarter_start_date) }} then {{ weeks_between(quarter_start_date, week_start_date) }} + 1
+        else {{ weeks_between(quarter_start_date, week_start_date) }}
+    end
+{%- endmacro %}
+
 {# Calendar months between two dates, days of the month ignored. #}
 {% macro months_between(a, b) -%}
     cast((extract(year from {{ b }}) - extract(year from {{ a }})) * 12 + extract(month from {{ b }}) - extract(month from {{ a }}) as integer)
@@ -81,4 +89,8 @@
 {%- endmacro %}
 {% macro holds_at(row, instant) -%}
     {{ row }}.valid_from_at <= {{ instant }} and {{ instant }} < coalesce({{ row }}.valid_to_at, timestamp '9999-12-31 00:00:00')
+{%- endmacro %}
+{# Whether a state stood when a lock was taken: it began before that instant and was not replaced before it. #}
+{% macro stands_at(row, lock) -%}
+    {{ row }}.valid_from_at < {{ lock }} and {{ lock }} <= coalesce({{ row }}.valid_to_at, timestamp '9999-12-31 00:00:00')
 {%- endmacro %}

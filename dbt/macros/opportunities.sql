@@ -36,3 +36,167 @@
         {%- endfor %}
     )
 {%- endmacro %}
+
+{#
+    A table expression: the states that a stream of changes tells, one row per `key` (a comma list of columns, opportunity_id among
+    them) and interval between two changes. `changes` has the columns of int_opportunity_changes and the key. Built from the
+    stream alone, never from today's record.
+#}
+{% macro opportunity_states(changes, key) -%}
+    {#- the fields that figures rest on: a state in which one of them was back-dated says so; the others may still be named #}
+    {%- set relied_on = ['stage', 'amount', 'close_date', 'owner_id', 'currency_code', 'forecast_category'] -%}
+    {%- set tracked = relied_on + [
+        'probability', 'next_step', 'next_step_date', 'champion', 'economic_buyer', 'budget_confirmed', 'decision_timeline', 'competitor'
+    ] -%}
+    (
+        with instants as (
+
+            -- one row per instant at which anything changed; '' marks "emptied here", null "not changed here"
+            select
+                {{ key }},
+                changed_at,
+                max(learned_at) as learned_at,
+                {%- for field in tracked %}
+                max(case when field = '{{ field }}' then case when is_reconstructed then '{{ field }}' else '' end end) as {{ field }}_origin,
+                {%- endfor %}
+                {%- for field in opportunity_fields() %}
+                max(case when field = '{{ field }}' then coalesce(value, '') end) as {{ field }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ changes }}
+            group by {{ key }}, changed_at
+
+        ),
+
+        carried as (
+
+            select
+                {{ key }},
+                changed_at as valid_from_at,
+                lead(changed_at) over (partition by {{ key }} order by changed_at) as valid_to_at,
+                learned_at,
+                {%- for field in tracked %}
+                {{ last_known(field ~ '_origin', key, 'changed_at') }} as {{ field }}_origin,
+                {%- endfor %}
+                {%- for field in opportunity_fields() %}
+                {{ last_known(field, key, 'changed_at') }} as {{ field }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from instants
+
+        ),
+
+        typed as (
+
+            select
+                {{ key }},
+                valid_from_at,
+                valid_to_at,
+                learned_at,
+                coalesce({% for field in relied_on %}{{ field }}_origin <> ''{{ ' or ' if not loop.last }}{% endfor %}, false) as is_reconstructed,
+                nullif(concat_ws(',',
+                    {%- for field in tracked %} nullif({{ field }}_origin, ''){{ ',' if not loop.last }}{% endfor -%}
+                ), '') as reconstructed_fields,
+                {%- for field, type in opportunity_fields().items() %}
+                cast(nullif({{ field }}, '') as {{ type }}) as {{ field }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from carried
+
+        ),
+
+        staged as (
+
+            -- a stage's order, outcome or place in the pipeline may change while a deal stands in it: the state is split there
+            select
+                t.*,
+                o.source_system,
+                o.is_excluded,
+                s.stage is not null as is_known_stage,
+                s.stage_order,
+                coalesce(s.is_pipeline, true) as is_pipeline_stage,
+                coalesce(t.outcome_flag, s.outcome, 'open') as outcome,
+                greatest(t.valid_from_at, coalesce(s.valid_from_at, t.valid_from_at)) as from_at,
+                least(coalesce(t.valid_to_at, s.valid_to_at), coalesce(s.valid_to_at, t.valid_to_at)) as to_at
+            from typed as t
+            inner join {{ ref('int_opportunities') }} as o on t.opportunity_id = o.opportunity_id
+            left join {{ ref('int_stages') }} as s
+                on o.source_system = s.source_system
+                and t.pipeline = s.pipeline
+                and t.stage = s.stage
+                and s.valid_from_at < coalesce(t.valid_to_at, timestamp '9999-12-31 00:00:00')
+                and t.valid_from_at < coalesce(s.valid_to_at, timestamp '9999-12-31 00:00:00')
+
+        ),
+
+        closings as (
+
+            select
+                *,
+                case
+                    when outcome <> 'open' and outcome <> lag(outcome, 1, 'open') over (partition by {{ key }} order by from_at)
+                        then from_at
+                end as closing_at,
+                case
+                    when outcome <> 'open' and outcome <> lag(outcome, 1, 'open') over (partition by {{ key }} order by from_at)
+                        then coalesce(owner_id, 'unassigned')
+                end as closing_rep_id
+            from staged
+
+        ),
+
+        closed as (
+
+            select
+                *,
+                case
+                    when outcome <> 'open'
+                        then coalesce(closed_at, {{ last_known('closing_at', key, 'from_at') }})
+                end as state_closed_at,
+                case
+                    when outcome <> 'open'
+                        then {{ last_known('closing_rep_id', key, 'from_at') }}
+                end as credited_rep_id
+            from closings
+
+        )
+
+        select
+            {{ key }},
+            cast(row_number() over (partition by {{ key }} order by from_at) as integer) as state_number,
+            from_at as valid_from_at,
+            to_at as valid_to_at,
+            learned_at,
+            is_reconstructed,
+            reconstructed_fields,
+            source_system,
+            pipeline,
+            stage,
+            stage_order,
+            is_known_stage,
+            outcome,
+            is_pipeline_stage,
+            outcome = 'open' and is_pipeline_stage and not coalesce(is_deleted, false) and merged_into_id is null and not is_excluded as is_in_pipeline,
+            coalesce(is_deleted, false) as is_deleted,
+            merged_into_id,
+            is_excluded,
+            coalesce(owner_id, 'unassigned') as rep_id,
+            credited_rep_id,
+            account_id,
+            amount,
+            coalesce(currency_code, '{{ var("base_currency") }}') as currency_code,
+            close_date,
+            forecast_category,
+            probability,
+            next_step,
+            next_step_date,
+            champion,
+            economic_buyer,
+            budget_confirmed,
+            decision_timeline,
+            competitor,
+            loss_reason,
+            list_amount,
+            discount_rate,
+            state_closed_at as closed_at,
+            {{ business_date('state_closed_at') }} as booking_date
+        from closed
+    )
+{%- endmacro %}

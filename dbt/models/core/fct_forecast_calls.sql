@@ -10,9 +10,9 @@ select
     c.best_case_amount,
     c.pipeline_amount,
     c.currency_code,
-    cast(round(c.commit_amount * r.rate_to_base, 2) as decimal(18, 2)) as commit_amount_base,
-    cast(round(c.best_case_amount * r.rate_to_base, 2) as decimal(18, 2)) as best_case_amount_base,
-    cast(round(c.pipeline_amount * r.rate_to_base, 2) as decimal(18, 2)) as pipeline_amount_base,
+    {{ cents('c.commit_amount', 'r.rate_to_base') }} as commit_amount_base,
+    {{ cents('c.best_case_amount', 'r.rate_to_base') }} as best_case_amount_base,
+    {{ cents('c.pipeline_amount', 'r.rate_to_base') }} as pipeline_amount_base,
     c.submitted_at,
     c.learned_at
 from {{ ref('int_forecast_calls') }} as c

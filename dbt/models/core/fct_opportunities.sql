@@ -20,7 +20,7 @@ with lives as (
 
 pushes as (
 
-    -- any later close date while the deal is open is a push, a later fiscal quarter a slip
+    -- any close date later than the one last told while the deal is open is a push, a later fiscal quarter a slip
     select
         p.opportunity_id,
         count(*) as push_count,
@@ -30,7 +30,7 @@ pushes as (
             opportunity_id,
             outcome,
             close_date,
-            lag(close_date) over (partition by opportunity_id order by valid_from_at) as close_date_before
+            lag(close_date) over (partition by opportunity_id, close_date is null order by valid_from_at) as close_date_before
         from {{ ref('fct_opportunity_states') }}
     ) as p
     left join {{ ref('dim_dates') }} as d on p.close_date = d.date_day
@@ -98,9 +98,9 @@ select
     v.list_amount,
     v.discount_rate,
     v.rate_to_base,
-    cast(round(coalesce(v.amount, 0) * coalesce(v.rate_to_base, 0), 2) as decimal(18, 2)) as amount_base,
+    {{ cents('coalesce(v.amount, 0)', 'coalesce(v.rate_to_base, 0)') }} as amount_base,
     cast(case when v.outcome = 'won' and not v.is_deleted and v.merged_into_id is null and not v.is_excluded
-        then round(coalesce(v.amount, 0) * coalesce(v.rate_to_base, 0), 2) else 0 end as decimal(18, 2)) as won_amount_base,
+        then {{ cents('coalesce(v.amount, 0)', 'coalesce(v.rate_to_base, 0)') }} else 0 end as decimal(18, 2)) as won_amount_base,
     cast(coalesce(p.push_count, 0) as integer) as push_count,
     cast(coalesce(p.slip_count, 0) as integer) as slip_count,
     v.is_in_pipeline,

@@ -81,7 +81,7 @@ valued as (
 
     select
         *,
-        cast(round(amount * rate, 2) as decimal(18, 2)) as amount_base
+        {{ cents('amount', 'rate') }} as amount_base
     from pieces
 
 ),
@@ -154,19 +154,19 @@ steps as (
     -- amount, at the rate it was worth so far
     select
         opportunity_id, movement_date, 5,
-        case when cast(round(amount * rate_before, 2) as decimal(18, 2)) > amount_base_before then 'increased' else 'decreased' end,
-        rep_id, team, segment, quarter, cast(round(amount * rate_before, 2) as decimal(18, 2)) - amount_base_before, true, true, true
+        case when {{ cents('amount', 'rate_before') }} > amount_base_before then 'increased' else 'decreased' end,
+        rep_id, team, segment, quarter, {{ cents('amount', 'rate_before') }} - amount_base_before, true, true, true
     from events
-    where was_in_pipeline and cast(round(amount * rate_before, 2) as decimal(18, 2)) <> amount_base_before
+    where was_in_pipeline and {{ cents('amount', 'rate_before') }} <> amount_base_before
 
     union all
 
     -- currency: a new rate, another currency, or the step from plan to dated rate at closing
     select
         opportunity_id, movement_date, 6, 'currency',
-        rep_id, team, segment, quarter, amount_base - cast(round(amount * rate_before, 2) as decimal(18, 2)), true, true, true
+        rep_id, team, segment, quarter, amount_base - {{ cents('amount', 'rate_before') }}, true, true, true
     from events
-    where was_in_pipeline and amount_base <> cast(round(amount * rate_before, 2) as decimal(18, 2))
+    where was_in_pipeline and amount_base <> {{ cents('amount', 'rate_before') }}
 
     union all
 

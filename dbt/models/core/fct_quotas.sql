@@ -10,10 +10,10 @@ select
     d.quarter_start_date,
     q.amount as quota_amount,
     q.currency_code,
-    cast(round(q.amount * r.rate_to_base, 2) as decimal(18, 2)) as quota_amount_base,
+    {{ cents('q.amount', 'r.rate_to_base') }} as quota_amount_base,
     exists (
         select 1 from {{ ref('int_rep_assignments') }} as m
-        where m.manager_id = q.rep_id
+        where m.manager_id = q.rep_id and m.status <> 'left'
             and m.valid_from_date <= q.period_end_date
             and (m.valid_to_date is null or m.valid_to_date > q.period_start_date)
     ) as has_reports,

@@ -148,18 +148,19 @@ stand_in_quotas as (
 
 bookings as (
 
-    -- inherited deals are somebody else's: the first owner in pipeline counts
+    -- inherited deals are somebody else's: the first owner in pipeline counts. What was won stays won in its month, reopened later or not
     select
         m.rep_id,
         m.spell_number,
         m.tenure_month,
-        sum(o.won_amount_base) as won_amount_base
+        sum(b.won_amount_base) as won_amount_base
     from months as m
-    inner join {{ ref('fct_opportunities') }} as o
-        on m.rep_id = o.first_pipeline_rep_id
-        and o.booking_date >= m.month_start_date
-        and o.booking_date <= least(m.month_end_date, coalesce(m.end_date, m.month_end_date))
-    where o.outcome = 'won' and o.won_amount_base > 0
+    inner join {{ ref('fct_opportunities') }} as o on m.rep_id = o.first_pipeline_rep_id
+    inner join {{ ref('fct_bookings') }} as b
+        on o.opportunity_id = b.opportunity_id
+        and b.booking_date >= m.month_start_date
+        and b.booking_date <= least(m.month_end_date, coalesce(m.end_date, m.month_end_date))
+    where b.won_amount_base > 0
     group by m.rep_id, m.spell_number, m.tenure_month
 
 ),

@@ -14,6 +14,7 @@ with states as (
         rep_id,
         is_deleted,
         merged_into_id is not null as is_merged,
+        lag(stage_order) over (partition by opportunity_id order by valid_from_at) as stage_order_before,
         lag(pipeline || '/' || stage || case when is_deleted or merged_into_id is not null then '/gone' else '' end)
             over (partition by opportunity_id order by valid_from_at) as place_before,
         pipeline || '/' || stage || case when is_deleted or merged_into_id is not null then '/gone' else '' end as place
@@ -28,6 +29,8 @@ entries as (
         *,
         lead(valid_from_at) over (partition by opportunity_id order by valid_from_at) as exited_at,
         lead(stage_order) over (partition by opportunity_id order by valid_from_at) as next_stage_order,
+        -- stages may have been reordered under the deal: where this one stood when it was left
+        lead(stage_order_before) over (partition by opportunity_id order by valid_from_at) as stage_order_on_exit,
         lead(outcome) over (partition by opportunity_id order by valid_from_at) as next_outcome,
         lead(is_deleted) over (partition by opportunity_id order by valid_from_at) as is_next_deleted,
         lead(is_merged) over (partition by opportunity_id order by valid_from_at) as is_next_merged
@@ -66,9 +69,10 @@ select
         when s.is_next_merged then 'merged'
         when s.is_next_deleted then 'deleted'
         when s.next_outcome in ('won', 'lost') then s.next_outcome
-        when s.next_stage_order > s.stage_order then 'advanced'
+        when s.next_stage_order > s.stage_order_on_exit then 'advanced'
         else 'regressed'
     end as exit_to,
+    s.exited_at is not null and not coalesce(s.is_next_merged, false) and not coalesce(s.is_next_deleted, false) as is_finished,
     s.rep_id,
     coalesce(a.team, 'unassigned') as team,
     coalesce(a.segment, 'unassigned') as segment

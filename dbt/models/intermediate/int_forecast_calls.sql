@@ -1,4 +1,5 @@
 -- One row per submitted forecast call: a person, own or team, a period and the moment of the submission. A changed call is a new one.
+-- HubSpot's count where no other system tells the person's calls for the period.
 
 with calls as (
 
@@ -21,22 +22,46 @@ with calls as (
         submitted_at,
         {{ learned_at('submitted_at') }}
     from {{ ref('stg_files__forecast_calls') }}
+    union all
+    select
+        'hubspot', source_user_id, 'own', period_start_date,
+        commit_amount, null, null, null,
+        submitted_at,
+        learned_at
+    from {{ ref('int_forecast_submissions') }}
+
+),
+
+matched as (
+
+    select
+        coalesce(users.rep_id, calls.source_user_id) as rep_id,
+        calls.scope,
+        calls.period_start_date,
+        calls.submitted_at,
+        calls.commit_amount,
+        calls.best_case_amount,
+        calls.pipeline_amount,
+        coalesce(calls.currency_code, '{{ var("base_currency") }}') as currency_code,
+        calls.learned_at,
+        calls.source_system
+    from calls
+    cross join {{ ref('int_as_of') }} as n
+    left join {{ ref('int_users_matched') }} as users
+        on calls.source_system = users.source_system and calls.source_user_id = users.source_user_id
+    where calls.submitted_at <= n.as_of_at and calls.learned_at <= n.as_of_at
 
 )
 
 select
-    coalesce(users.rep_id, calls.source_user_id) as rep_id,
-    calls.scope,
-    calls.period_start_date,
-    calls.submitted_at,
-    calls.commit_amount,
-    calls.best_case_amount,
-    calls.pipeline_amount,
-    coalesce(calls.currency_code, '{{ var("base_currency") }}') as currency_code,
-    calls.learned_at,
-    calls.source_system
-from calls
-cross join {{ ref('int_as_of') }} as n
-left join {{ ref('int_users_matched') }} as users
-    on calls.source_system = users.source_system and calls.source_user_id = users.source_user_id
-where calls.submitted_at <= n.as_of_at and calls.learned_at <= n.as_of_at
+    rep_id, scope, period_start_date, submitted_at, commit_amount, best_case_amount, pipeline_amount, currency_code, learned_at, source_system
+from matched
+where source_system <> 'hubspot'
+    or not exists (
+        select 1
+        from matched as others
+        where others.rep_id = matched.rep_id
+            and others.scope = matched.scope
+            and others.period_start_date = matched.period_start_date
+            and others.source_system <> 'hubspot'
+    )

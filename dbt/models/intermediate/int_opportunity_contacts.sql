@@ -6,9 +6,13 @@ with links as (
     from {{ ref('stg_salesforce__opportunity_contact_roles') }}
     where not is_deleted
     union all
-    select 'hubspot', source_opportunity_id, source_contact_id, role, _first_extracted_at
-    from {{ ref('stg_hubspot__deal_contacts') }}
-    where not is_deleted
+    -- an archived deal loses its associations in HubSpot: those it had last still say who was on it
+    select 'hubspot', contacts.source_opportunity_id, contacts.source_contact_id, contacts.role, contacts._first_extracted_at
+    from {{ ref('stg_hubspot__deal_contacts') }} as contacts
+    left join (
+        select source_opportunity_id from {{ ref('stg_hubspot__deals') }} where _is_latest and is_deleted
+    ) as archived_deals on contacts.source_opportunity_id = archived_deals.source_opportunity_id
+    where not contacts.is_deleted or archived_deals.source_opportunity_id is not null
     union all
     select source_system, source_opportunity_id, source_contact_id, role, _first_extracted_at
     from {{ ref('stg_files__opportunity_contacts') }}

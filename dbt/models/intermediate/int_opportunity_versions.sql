@@ -49,21 +49,26 @@ first_stamps as (
 
 ),
 
+archived_deals as (
+    select source_opportunity_id from {{ ref('stg_hubspot__deals') }} where _is_latest and is_deleted
+),
 deal_companies as (
-
+    -- an archived deal loses its associations in HubSpot: those it had last still say whose it was
     select source_opportunity_id, source_account_id
     from (
         select
-            source_opportunity_id,
-            source_account_id,
-            row_number() over (partition by source_opportunity_id order by is_primary desc, source_account_id) as preference
-        from {{ ref('stg_hubspot__deal_companies') }}
-        where not is_deleted
-    ) as companies
+            companies.source_opportunity_id,
+            companies.source_account_id,
+            row_number() over (
+                partition by companies.source_opportunity_id
+                order by companies.is_deleted, companies.is_primary desc, companies.source_account_id
+            ) as preference
+        from {{ ref('stg_hubspot__deal_companies') }} as companies
+        left join archived_deals on companies.source_opportunity_id = archived_deals.source_opportunity_id
+        where not companies.is_deleted or archived_deals.source_opportunity_id is not null
+    ) as preferred
     where preference = 1
-
 ),
-
 merges as (
 
     select source_opportunity_id as id, merged_into_id from {{ ref('stg_hubspot__merged_deals') }}

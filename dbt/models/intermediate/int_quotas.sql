@@ -1,5 +1,5 @@
--- One row per quota: a person or a team, a period and a kind. Where a person's quota is told only as an annual amount, one row per
--- fiscal year from the start of the records to the year they end in.
+-- One row per quota: a person or a team, a period and a kind. HubSpot's goals count for days of which no other system tells the person's
+-- quota. Where a quota is told only as an annual amount, one row per fiscal year from the start of the records to the year they end in.
 
 with told as (
 
@@ -20,6 +20,9 @@ with told as (
     select null, source_system, source_user_id, team, quota_type, amount, currency_code, period_start_date, period_end_date
     from {{ ref('stg_files__quotas') }}
     where not is_deleted
+    union all
+    select null, 'hubspot', source_user_id, null, 'full', amount, currency_code, period_start_date, period_end_date
+    from {{ ref('int_goals') }}
 
 ),
 
@@ -74,6 +77,16 @@ annual as (
 
 )
 
-select rep_id, team, period_start_date, period_end_date, quota_type, amount, currency_code, source_system from matched
+select rep_id, team, period_start_date, period_end_date, quota_type, amount, currency_code, source_system
+from matched
+where source_system <> 'hubspot'
+    or not exists (
+        select 1
+        from matched as others
+        where others.rep_id = matched.rep_id
+            and others.source_system <> 'hubspot'
+            and others.period_start_date <= matched.period_end_date
+            and others.period_end_date >= matched.period_start_date
+    )
 union all
 select rep_id, team, period_start_date, period_end_date, quota_type, amount, currency_code, source_system from annual
