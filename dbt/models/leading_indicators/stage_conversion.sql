@@ -4,81 +4,7 @@
 {%- set horizons = [30, 60, 90] %}
 {%- set ever = 1000000 %}
 
-with entries as (
-
-    select
-        s.stay_id,
-        s.opportunity_id,
-        s.pipeline,
-        s.stage,
-        s.stage_order,
-        s.entered_at,
-        s.fiscal_quarter,
-        s.quarter_start_date,
-        s.segment,
-        s.team,
-        s.rep_id
-    from {{ ref('fct_stage_stays') }} as s
-    inner join {{ ref('fct_opportunities') }} as d on s.opportunity_id = d.opportunity_id
-    where s.is_first_entry and s.outcome = 'open' and not d.is_deleted and d.merged_into_id is null and not d.is_excluded
-
-),
-
-arrivals as (
-
-    -- where a deal may go from a stage: into an open stage, or closed. Closings come from the states, because the CRM's flags
-    -- may close a deal without moving it
-    select opportunity_id, pipeline, stage_order, outcome, entered_at as arrived_at
-    from {{ ref('fct_stage_stays') }}
-    where outcome = 'open'
-
-    union all
-
-    select opportunity_id, null as pipeline, null as stage_order, outcome, valid_from_at
-    from {{ ref('fct_opportunity_states') }}
-    where outcome <> 'open'
-
-),
-
-fates as (
-
-    -- a stage is later if its order was higher when the deal got there, whatever the order is now
-    select
-        e.stay_id,
-        min(case
-            when a.outcome = 'won' then a.arrived_at
-            when a.outcome = 'open' and a.pipeline = e.pipeline and a.stage_order > coalesce(o.stage_order, e.stage_order)
-                then a.arrived_at
-        end) as reached_at,
-        min(case when a.outcome = 'lost' then a.arrived_at end) as lost_at
-    from entries as e
-    inner join arrivals as a on e.opportunity_id = a.opportunity_id and a.arrived_at > e.entered_at
-    left join {{ ref('dim_stages') }} as o
-        on e.pipeline = o.pipeline
-        and e.stage = o.stage
-        and {{ holds_at('o', 'a.arrived_at') }}
-    group by e.stay_id
-
-),
-
-followed as (
-
-    -- the first of the two counts: a deal lost, reopened and then moved on was lost
-    select
-        e.*,
-        case when f.reached_at < f.lost_at or (f.reached_at is not null and f.lost_at is null) then 1 else 0 end as is_reached,
-        case when f.lost_at <= f.reached_at or (f.lost_at is not null and f.reached_at is null) then 1 else 0 end as is_lost,
-        -- least of a null is null on some engines and the other one on others
-        {%- set first_at = 'coalesce(least(f.reached_at, f.lost_at), f.reached_at, f.lost_at, n.as_of_at)' %}
-        {{ elapsed_days('e.entered_at', first_at) }} as followed_days,
-        {{ elapsed_days('e.entered_at', 'n.as_of_at') }} as known_days
-    from entries as e
-    cross join {{ ref('int_as_of') }} as n
-    left join fates as f on e.stay_id = f.stay_id
-
-),
-
-leaves as (
+with leaves as (
 
     -- the smallest groups any level is made of; at each level a cell goes by the number of its first leaf
     select
@@ -97,7 +23,7 @@ leaves as (
             segment,
             team,
             rep_id
-        from followed
+        from {{ ref('fct_stage_entries') }}
         group by pipeline, stage, fiscal_quarter, quarter_start_date, segment, team, rep_id
     ) as numbered
 
@@ -122,9 +48,10 @@ placed as (
         f.pipeline,
         f.stage,
         f.stage_order,
-        f.is_reached,
-        f.is_lost,
-        1 - f.is_reached - f.is_lost as is_open,
+        case when f.fate = 'reached' then 1 else 0 end as is_reached,
+        case when f.fate = 'lost' then 1 else 0 end as is_lost,
+        case when f.fate = 'open' then 1 else 0 end as is_open,
+        f.finished_stay_count,
         f.followed_days,
         case
             {%- for days in horizons %} when f.followed_days <= {{ days }} then {{ days }}{% endfor %}
@@ -134,7 +61,7 @@ placed as (
         {%- for level in levels() %}
         l.{{ level }}_cell{{ ',' if not loop.last }}
         {%- endfor %}
-    from followed as f
+    from {{ ref('fct_stage_entries') }} as f
     inner join leaves as l
         on f.pipeline = l.pipeline and f.stage = l.stage and f.quarter_start_date = l.quarter_start_date
         and f.segment = l.segment and f.team = l.team and f.rep_id = l.rep_id
@@ -144,7 +71,16 @@ placed as (
 members as (
 
     {% for level in levels() %}
-    select {{ level }}_cell as cell, stage_order, is_reached, is_lost, is_open, followed_days, horizon, known_days
+    select
+        {{ level }}_cell as cell,
+        stage_order,
+        is_reached,
+        is_lost,
+        is_open,
+        finished_stay_count,
+        followed_days,
+        horizon,
+        known_days
     from placed
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -159,6 +95,7 @@ cells as (
         count(*) as entered_count,
         sum(is_reached) as reached_count,
         sum(is_lost) as lost_count,
+        sum(finished_stay_count) as finished_stay_count,
         max(known_days) as known_days,
         max(followed_days) as ever_days,
         min(case when is_open = 1 then followed_days end) as first_open_days
@@ -251,14 +188,14 @@ estimates as (
 
 finished_stays as (
 
-    -- every finished stay of the cohort's deals in the stage, re-entries among them; deletion finishes nothing
+    -- every finished stay of the cohort's deals in the stage, re-entries among them
     select
         p.*,
         s.days_in_stage
     from placed as p
     inner join {{ ref('fct_stage_stays') }} as s
         on p.opportunity_id = s.opportunity_id and p.pipeline = s.pipeline and p.stage = s.stage
-    where s.outcome = 'open' and s.exited_at is not null and s.exit_to not in ('deleted', 'merged')
+    where s.outcome = 'open' and s.is_finished
 
 ),
 
@@ -267,7 +204,6 @@ paces as (
     {% for level in levels() %}
     select
         {{ level }}_cell as cell,
-        count(*) as finished_stay_count,
         {{ percentile('days_in_stage', 0.5) }} as median_days_in_stage,
         {{ percentile('days_in_stage', 0.75) }} as p75_days_in_stage
     from finished_stays
@@ -305,7 +241,7 @@ select
     cast({{ share_low(share, variance) }} as decimal(9, 6)) as conversion_rate_adjusted_ever_low,
     cast({{ share_high(share, variance) }} as decimal(9, 6)) as conversion_rate_adjusted_ever_high,
     cast(c.ever_days as decimal(18, 4)) as ever_days,
-    cast(coalesce(d.finished_stay_count, 0) as bigint) as finished_stay_count,
+    cast(c.finished_stay_count as bigint) as finished_stay_count,
     cast(d.median_days_in_stage as decimal(18, 4)) as median_days_in_stage,
     cast(d.p75_days_in_stage as decimal(18, 4)) as p75_days_in_stage,
     c.entered_count < {{ var('minimum_n') }} as is_small_sample
