@@ -6,9 +6,6 @@ with quarters as (
     select
         d.fiscal_quarter,
         d.quarter_start_date,
-        d.quarter_end_date,
-        least(d.quarter_end_date, n.as_of_date) as last_date,
-        {{ plus_days('least(d.quarter_end_date, n.as_of_date)', 1) }} as next_date,
         d.quarter_end_date <= n.as_of_date as is_complete,
         row_number() over (order by d.quarter_start_date) as quarter_number
     from {{ ref('dim_dates') }} as d
@@ -19,213 +16,47 @@ with quarters as (
 
 ),
 
-assignments as (
+{%- set counts = [
+    'headcount_start', 'joined_count', 'left_count', 'voluntary_left_count', 'involuntary_left_count', 'other_left_count',
+    'top_tier_left_count', 'retained_count', 'headcount_end'
+] %}
 
-    select
-        r.rep_id,
-        r.spell_number,
-        r.role = 'rep' as is_rep,
-        coalesce(r.team, 'unassigned') as team,
-        coalesce(r.segment, 'unassigned') as segment,
-        r.valid_from_date,
-        lead(r.valid_from_date) over (partition by r.rep_id, r.spell_number order by r.valid_from_date) as next_from_date,
-        row_number() over (partition by r.rep_id, r.spell_number order by r.valid_from_date) as assignment_number,
-        -- who was there when the deal history starts joined before it, whatever day a system gives
-        case
-            when r.spell_start_date <= {{ business_date('n.history_starts_at') }} then date '1900-01-01'
-            else r.spell_start_date
-        end as joined_date,
-        case when r.spell_end_date <= n.as_of_date then r.spell_end_date end as left_date,
-        coalesce(e.end_reason, 'other') as end_reason
-    from {{ ref('dim_reps') }} as r
-    cross join {{ ref('int_as_of') }} as n
-    left join (
-        select rep_id, spell_number, max(end_reason) as end_reason
-        from {{ ref('dim_reps') }}
-        group by rep_id, spell_number
-    ) as e on r.rep_id = e.rep_id and r.spell_number = e.spell_number
-    where r.status <> 'left' and r.valid_from_date <= n.as_of_date
+levelled as (
 
-),
-
-stints as (
-
-    -- where a person stood and until when (exclusive); in another role than rep they stand nowhere
     {% for level, id in levels().items() %}
     select
         '{{ level }}' as level,
-        case when is_rep then {{ id }} end as level_id,
-        rep_id,
-        spell_number,
-        assignment_number,
-        case when assignment_number = 1 then joined_date else valid_from_date end as from_date,
-        coalesce(next_from_date, {{ plus_days('left_date', 1) }}) as to_date,
-        joined_date,
-        left_date,
-        next_from_date is null and left_date is not null as is_left,
-        end_reason
-    from assignments
+        {{ id }} as level_id,
+        quarter_start_date,
+        {%- for count in counts %}
+        sum({{ count }}) as {{ count }},
+        {%- endfor %}
+        sum(moved_in_{{ level }}_count) as moved_in_count,
+        sum(moved_out_{{ level }}_count) as moved_out_count
+    from {{ ref('fct_rep_quarters') }}
+    group by 1, 2, 3
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
 ),
 
-neighbours as (
-
-    select
-        *,
-        lag(level_id) over (partition by level, rep_id, spell_number order by assignment_number) as level_id_before,
-        lead(level_id) over (partition by level, rep_id, spell_number order by assignment_number) as level_id_after,
-        max(case when is_left and level_id is not null then left_date end)
-            over (partition by level, rep_id, spell_number) as rep_left_date
-    from stints
-
-),
-
-events as (
-
-    -- joining counts on the first day; leaving, and moving away or in, on the last day of what ends
-    select level, level_id, rep_id, end_reason, 'joined' as event, from_date as event_date
-    from neighbours
-    where level_id is not null and assignment_number = 1
-
-    union all
-
-    select level, level_id, rep_id, end_reason, 'moved_in', {{ plus_days('from_date', -1) }}
-    from neighbours
-    where level_id is not null and assignment_number > 1 and (level_id_before is null or level_id_before <> level_id)
-
-    union all
-
-    select level, level_id, rep_id, end_reason, 'left', left_date
-    from neighbours
-    where level_id is not null and is_left
-
-    union all
-
-    select level, level_id, rep_id, end_reason, 'moved_out', {{ plus_days('to_date', -1) }}
-    from neighbours
-    where level_id is not null
-        and not is_left
-        and to_date is not null
-        and (level_id_after is null or level_id_after <> level_id)
-
-),
-
-won as (
-
-    select q.quarter_number, b.rep_id, sum(b.won_amount_base) as won_amount_base
-    from quarters as q
-    inner join quarters as p on p.quarter_number >= q.quarter_number - 4 and p.quarter_number < q.quarter_number
-    inner join {{ ref('fct_bookings') }} as b on p.quarter_start_date = b.quarter_start_date
-    where b.rep_id <> 'unassigned' and b.won_amount_base > 0
-    group by q.quarter_number, b.rep_id
-
-),
-
-top_tier as (
-
-    -- the reps that together made the first part of what was won in the four quarters before, largest first
-    select quarter_number, rep_id
-    from (
-        select
-            *,
-            sum(won_amount_base) over (partition by quarter_number) as total_amount_base,
-            sum(won_amount_base) over (
-                partition by quarter_number order by won_amount_base desc, rep_id rows unbounded preceding
-            ) - won_amount_base as larger_amount_base
-        from won
-    ) as ranked
-    where larger_amount_base < {{ var('top_tier_share', 0.5) }} * total_amount_base
-
-),
-
-flows as (
-
-    select
-        e.level,
-        e.level_id,
-        q.quarter_number,
-        count(case when e.event = 'joined' then 1 end) as joined_count,
-        count(case when e.event = 'moved_in' then 1 end) as moved_in_count,
-        count(case when e.event = 'moved_out' then 1 end) as moved_out_count,
-        count(case when e.event = 'left' then 1 end) as left_count,
-        count(case when e.event = 'left' and e.end_reason = 'voluntary' then 1 end) as voluntary_left_count,
-        count(case when e.event = 'left' and e.end_reason = 'involuntary' then 1 end) as involuntary_left_count,
-        count(case when e.event = 'left' and e.end_reason not in ('voluntary', 'involuntary') then 1 end) as other_left_count,
-        count(case when e.event = 'left' and t.rep_id is not null then 1 end) as top_tier_left_count
-    from events as e
-    inner join quarters as q on e.event_date >= q.quarter_start_date and e.event_date <= q.last_date
-    left join top_tier as t on q.quarter_number = t.quarter_number and e.rep_id = t.rep_id
-    group by e.level, e.level_id, q.quarter_number
-
-),
-
-starts as (
-
-    select
-        s.level,
-        s.level_id,
-        q.quarter_number,
-        count(*) as headcount_start,
-        count(case when s.rep_left_date <= q.last_date then 1 end) as starters_left_count
-    from neighbours as s
-    inner join quarters as q
-        on s.from_date <= q.quarter_start_date
-        and (s.to_date > q.quarter_start_date or s.to_date is null)
-        and s.joined_date < q.quarter_start_date
-    where s.level_id is not null
-    group by s.level, s.level_id, q.quarter_number
-
-),
-
-ends as (
-
-    -- counted, not derived: that start plus movements gives the end is tested
-    select
-        s.level,
-        s.level_id,
-        q.quarter_number,
-        count(*) as headcount_end
-    from neighbours as s
-    inner join quarters as q
-        on s.from_date <= q.next_date
-        and (s.to_date > q.next_date or s.to_date is null)
-        and s.joined_date < q.next_date
-    where s.level_id is not null
-    group by s.level, s.level_id, q.quarter_number
-
-),
-
-units as (
-
-    select u.level, u.level_id, q.*
-    from (
-        select distinct level, level_id from neighbours where level_id is not null
-    ) as u
-    cross join quarters as q
-
-),
-
 headcounts as (
 
+    -- every unit in every quarter, for what trails
     select
-        u.*,
-        coalesce(s.headcount_start, 0) as headcount_start,
-        coalesce(s.starters_left_count, 0) as starters_left_count,
-        coalesce(x.headcount_end, 0) as headcount_end,
-        coalesce(f.joined_count, 0) as joined_count,
-        coalesce(f.moved_in_count, 0) as moved_in_count,
-        coalesce(f.moved_out_count, 0) as moved_out_count,
-        coalesce(f.left_count, 0) as left_count,
-        coalesce(f.voluntary_left_count, 0) as voluntary_left_count,
-        coalesce(f.involuntary_left_count, 0) as involuntary_left_count,
-        coalesce(f.other_left_count, 0) as other_left_count,
-        coalesce(f.top_tier_left_count, 0) as top_tier_left_count
-    from units as u
-    left join starts as s on u.level = s.level and u.level_id = s.level_id and u.quarter_number = s.quarter_number
-    left join ends as x on u.level = x.level and u.level_id = x.level_id and u.quarter_number = x.quarter_number
-    left join flows as f on u.level = f.level and u.level_id = f.level_id and u.quarter_number = f.quarter_number
+        u.level,
+        u.level_id,
+        q.fiscal_quarter,
+        q.quarter_start_date,
+        q.is_complete,
+        q.quarter_number,
+        {%- for count in counts + ['moved_in_count', 'moved_out_count'] %}
+        coalesce(l.{{ count }}, 0) as {{ count }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (select distinct level, level_id from levelled) as u
+    cross join quarters as q
+    left join levelled as l
+        on u.level = l.level and u.level_id = l.level_id and q.quarter_start_date = l.quarter_start_date
 
 ),
 
@@ -315,8 +146,8 @@ select
     cast(involuntary_left_count as bigint) as involuntary_left_count,
     cast(other_left_count as bigint) as other_left_count,
     cast(top_tier_left_count as bigint) as top_tier_left_count,
-    cast(headcount_start - starters_left_count as bigint) as retained_count,
-    cast(1e0 * (headcount_start - starters_left_count) / nullif(headcount_start, 0) as decimal(9, 6)) as retained_share,
+    cast(retained_count as bigint) as retained_count,
+    cast(1e0 * retained_count / nullif(headcount_start, 0) as decimal(9, 6)) as retained_share,
     cast(left_count_trailing_four_quarters as bigint) as left_count_trailing_four_quarters,
     cast(average_headcount as decimal(18, 4)) as average_headcount_trailing_four_quarters,
     cast(left_count_trailing_four_quarters / nullif(average_headcount, 0e0) as decimal(9, 6))
