@@ -1,7 +1,7 @@
 """The one door to the DuckDB file: open it, use it, close it. Also the lock that lets one run at a time work on it.
 
-Here are the tables that outlive every rebuild (raw layers, `ops`, the gate's log). What stands in them is the landing
-step's and the gate's business; what is built from them is dbt's.
+Here are the tables that outlive every rebuild (raw layers, `ops`, the gate's log, the archive of locks). What stands in
+them is the landing step's, the gate's and the freezing step's business; what is built from them is dbt's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project import dbt_build
+from dagster_project.forecast import shapes as forecasts
 from dagster_project.settings import UserError
 from dagster_project.sources import Table
 from dagster_project.sources.files import shapes as files
@@ -36,9 +38,9 @@ STAMPS = {
 
 LOADS = {
     "load_id": "BIGINT", "table_name": "VARCHAR", "origin": "VARCHAR", "system": "VARCHAR", "kind": "VARCHAR",
-    "fingerprint": "VARCHAR", "first_extracted_at": "TIMESTAMP", "extracted_at": "TIMESTAMP", "loaded_at": "TIMESTAMP",
-    "status": "VARCHAR", "refused_reason": "VARCHAR", "rows_read": "BIGINT", "rows_landed": "BIGINT",
-    "rows_deleted": "BIGINT", "rows_rejected": "BIGINT", "seconds": "DOUBLE",
+    "fingerprint": "VARCHAR", "first_extracted_at": "TIMESTAMP", "extracted_at": "TIMESTAMP", "cursor": "VARCHAR",
+    "loaded_at": "TIMESTAMP", "status": "VARCHAR", "refused_reason": "VARCHAR", "rows_read": "BIGINT",
+    "rows_landed": "BIGINT", "rows_deleted": "BIGINT", "rows_rejected": "BIGINT", "seconds": "DOUBLE",
 }  # fmt: skip
 
 REJECTED_ROWS = {
@@ -58,9 +60,47 @@ GATE_FAILING_ROWS = {
     "row_text": "VARCHAR", "amount_base": "DECIMAL(18,2)", "opportunity_id": "VARCHAR", "lock_date": "DATE",
 }  # fmt: skip
 
+# Drawn in Python between two builds of dbt, which therefore finds it, empty or not.
+LEVER_INTERVALS = {
+    "level": "VARCHAR", "level_id": "VARCHAR", "quarter_start_date": "DATE", "base": "VARCHAR",
+} | {
+    f"{part}_{end}": "DECIMAL(18,2)"
+    for part in ("stretch", "deals_in_play", "speed", "win_rate", "deal_size")
+    for end in ("low", "high")
+}  # fmt: skip
+
+# The locks of every company the file ever told of; `company_id` says which.
+LOCKS = {
+    "company_id": "BIGINT", "lock_date": "DATE", "lock_at": "TIMESTAMP", "fiscal_quarter": "VARCHAR",
+    "quarter_start_date": "DATE", "quarter_end_date": "DATE", "week_of_quarter": "INTEGER", "locked_at": "TIMESTAMP",
+    "run_id": "VARCHAR", "is_backfilled": "BOOLEAN", "deal_count": "BIGINT", "open_amount": "DECIMAL(18,2)",
+    "inputs_fingerprint": "VARCHAR",
+}  # fmt: skip
+
+HELD_OUT = {"is_held_out": "BOOLEAN", "held_out_by": "VARCHAR"}
+
+LOCKED_CALLS = {
+    "company_id": "BIGINT", "lock_date": "DATE", "fiscal_quarter": "VARCHAR", "quarter_start_date": "DATE",
+    "rep_id": "VARCHAR", "scope": "VARCHAR", "team": "VARCHAR", "segment": "VARCHAR", "commit_amount": "DECIMAL(18,2)",
+    "best_case_amount": "DECIMAL(18,2)", "pipeline_amount": "DECIMAL(18,2)", "currency_code": "VARCHAR",
+    "commit_amount_base": "DECIMAL(18,2)", "best_case_amount_base": "DECIMAL(18,2)",
+    "pipeline_amount_base": "DECIMAL(18,2)", "submitted_at": "TIMESTAMP", "learned_at": "TIMESTAMP",
+}  # fmt: skip
+
+LOCKED_PROGRESS = {
+    "company_id": "BIGINT", "lock_date": "DATE", "fiscal_quarter": "VARCHAR", "quarter_start_date": "DATE",
+    "rep_id": "VARCHAR", "team": "VARCHAR", "segment": "VARCHAR", "won_amount": "DECIMAL(18,2)", "won_count": "BIGINT",
+    "quota_amount": "DECIMAL(18,2)",
+}  # fmt: skip
+
 # A new file is written in the newest format, which compresses text in half the time; only what is published has to be
 # readable by older engines. It is a trait of the file: whoever opens it later keeps it.
-NEWEST_STORAGE = {"autoinstall_known_extensions": "false", "storage_compatibility_version": "latest"}
+NEWEST_STORAGE = {"storage_compatibility_version": "latest"}
+
+
+def engine_settings() -> dict[str, str]:
+    """How every process of a run opens DuckDB; dbt's profile says the same. Beyond its memory it works on disk."""
+    return {"autoinstall_known_extensions": "false", "memory_limit": os.environ.get("WAREHOUSE_MEMORY") or "3GB"}
 
 
 @contextmanager
@@ -75,8 +115,8 @@ def connect(path: Path | str, read_only: bool = False) -> Iterator[duckdb.DuckDB
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                duckdb.connect(str(path), config=NEWEST_STORAGE).close()
-        connection = duckdb.connect(str(path), read_only=read_only, config={"autoinstall_known_extensions": "false"})
+                duckdb.connect(str(path), config=engine_settings() | NEWEST_STORAGE).close()
+        connection = duckdb.connect(str(path), read_only=read_only, config=engine_settings())
     except (duckdb.Error, OSError) as error:
         raise _told(path, error) from error
     try:
@@ -134,6 +174,8 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
                 connection.execute(f"comment on table {relation} is '{about.replace(chr(39), chr(39) * 2)}'")
             if columns.keys() - present:
                 _grow(connection, relation, {name: kind for name, kind in columns.items() if name not in present})
+        for view, (query, about) in _views(wanted).items():
+            _show(connection, view, query, about)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
@@ -149,12 +191,59 @@ def _lasting_tables() -> dict[str, tuple[dict[str, str], str]]:
         ),
         "forecast.gate": (GATE, "One row a run and check of the gate; append-only"),
         "forecast.gate_failing_rows": (GATE_FAILING_ROWS, "One row a run, check and failing row; append-only"),
+        "intermediate.lever_intervals": (
+            LEVER_INTERVALS,
+            "One row a level, quarter and base: 95 % intervals of the lever gap's parts; replaced by each run",
+        ),
+        "archive.locks": (LOCKS, "One row a company and weekly lock; append-only"),
+        "archive.locked_inputs": (
+            {"company_id": "BIGINT"} | dbt_build.contract("forecast", "inputs") | HELD_OUT,
+            "One row a company, open deal and lock, as it was known at the lock; append-only",
+        ),
+        "archive.locked_calls": (LOCKED_CALLS, "One row a company, person, scope and lock: the call then; append-only"),
+        "archive.locked_progress": (
+            LOCKED_PROGRESS,
+            "One row a company, rep, team, segment and lock: won so far and quota then; append-only",
+        ),
+        **forecasts.shapes(),
     }
     for table in ALL_TABLES:
         tables[f"{table.schema}.loads"] = (LOADS, "One row a load and table: what arrived, and whether it was accepted")
         tables[f"{table.schema}.rejected_rows"] = (REJECTED_ROWS, "One row a row that could not be read, kept whole")
         tables[table.relation] = (table.columns | STAMPS, table.about)
     return tables
+
+
+def _views(tables: dict[str, tuple[dict[str, str], str]]) -> dict[str, tuple[str, str]]:
+    """View to its query and what it holds: the present company, and its locks."""
+    loads = " union all ".join(
+        f"select load_id, origin, system from {relation} where status = 'accepted'"
+        for relation in tables
+        if relation.endswith(".loads")
+    )
+    company = f"select min(load_id) as company_id from ({loads}) inner join ops.active_sources using (origin, system)"
+    archived = {
+        "locks": "One row a weekly lock that was taken: what was known then, for ever",
+        "locked_inputs": "One row an open deal and lock: what the forecast rested on, and whether the gate held it out",
+        "locked_calls": "One row a person, scope and lock: the newest call for the quarter then",
+        "locked_progress": "One row a rep, team, segment and lock: won so far in the quarter, and its quota, then",
+    }
+    views = {"ops.company": (company, "One row: the company the active sources tell of, by the first load of theirs")}
+    for name, about in archived.items():
+        columns = ", ".join(column for column in tables[f"archive.{name}"][0] if column != "company_id")
+        query = f"select {columns} from archive.{name} where company_id = (select company_id from ops.company)"
+        views[f"forecast.{name}"] = (query, about)
+    return views
+
+
+def _show(connection: duckdb.DuckDBPyConnection, view: str, query: str, about: str) -> None:
+    """The view exists with this query. It is only written where it differs, as the engine spells both."""
+    spelled = "select regexp_replace(sql, '^.*? AS ', '') from duckdb_views() where schema_name || '.' || view_name = ?"
+    connection.execute(f"create or replace temp view wanted as {query}")
+    [(wanted,)] = connection.execute(f"{spelled} and temporary", ["main.wanted"]).fetchall()
+    if connection.execute(f"{spelled} and not temporary", [view]).fetchall() != [(wanted,)]:
+        connection.execute(f"create or replace view {view} as {query}")
+        connection.execute(f"comment on view {view} is '{about.replace(chr(39), chr(39) * 2)}'")
 
 
 def _there(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str | None, set[str]]]:

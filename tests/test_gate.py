@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project import gate, warehouse
+from dagster_project.gate.suites import BROKEN_BY
 from dagster_project.settings import UserError
 from tests.hand_made import arrive, make, query, set_deals, settings_in
 
@@ -156,6 +157,117 @@ def test_a_crm_that_was_not_read_for_days_is_an_error_and_an_export_never_is(set
     assert failed(judge(settings, run_id="two")) == {"crm_extract_is_fresh": "error"}
 
 
+# --- every way the inputs go wrong, one at a time
+
+USUAL = [{"amount": 1000 + number, "amount_base": 1000 + number} for number in range(40)]
+WHOLE = Decimal("40780.00")  # what the usual deals are worth
+
+
+def spoil(**changes):
+    """The first of the usual deals with these values."""
+    return lambda settings: set_deals(settings, [USUAL[0] | changes, *USUAL[1:]])
+
+
+def run(*statements: str):
+    """Spoils what stands beside the inputs."""
+
+    def spoiled(settings):
+        with warehouse.connect(settings.warehouse) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return spoiled
+
+
+def lose_deals(settings):
+    judge(settings, run_id="the week before")
+    set_deals(settings, USUAL[:19])
+
+
+STALE_CRM = """
+    insert into raw_salesforce.loads by name
+    select 1 as load_id, 'opportunity' as table_name, 'salesforce' as origin, 'salesforce' as system, 'load' as kind,
+      timestamp '2025-06-20' as extracted_at, 'accepted' as status
+"""
+ACTIVE_CRM = "insert into ops.active_sources values ('salesforce', 'salesforce')"
+LOCK_TAKEN = "insert into archive.locks (company_id, lock_date) values (1, date '2025-06-15')"
+LOCK_MISSED = "insert into intermediate.int_locks_due values (1, date '2025-06-22', true)"
+QUOTA_OF_ANOTHER = "insert into core.fct_quotas values ('r2', 'full', date '2025-04-01', date '2025-06-30')"
+WINS = "insert into intermediate.int_week_wins select 'w' || range, 200, {} from range({})"
+BROKEN = {
+    # how: (what is done, the check that must fail, its severity, rows, money)
+    "the lock is missing": (
+        run("update forecast.inputs set lock_date = date '2025-06-22'"), "one_lock_the_latest", "error", 40, WHOLE),
+    "a lock was missed": (
+        run(STALE_CRM.replace("06-20", "06-29"), ACTIVE_CRM, LOCK_TAKEN, LOCK_MISSED), "no_lock_was_missed", "warning",
+        1, None),
+    "the row count dropped": (lose_deals, "deals_did_not_vanish", "error", 1, None),
+    "the extract is stale": (run(STALE_CRM, ACTIVE_CRM), "crm_extract_is_fresh", "error", 1, None),
+    "a stage is unmapped": (spoil(stage="?", is_known_stage=False), "every_stage_is_known", "error", 1, 1000),
+    "a rate is missing": (spoil(has_rate=False, amount_base=0), "every_currency_has_a_rate", "error", 1, None),
+    "a commit's close date has passed": (
+        spoil(forecast_category="commit", close_date="2025-06-01", is_overdue=True), "commit_closes_in_the_future",
+        "quarantine", 1, 1000),
+    "a deal has no owner": (spoil(rep_id=None), "deal_has_an_owner", "quarantine", 1, 1000),
+    "a deal stands twice": (spoil(opportunity_id="d1"), "each_deal_stands_once", "error", 2, 2001),
+    "a deal was entered twice": (
+        lambda settings: set_deals(
+            settings, [*USUAL, USUAL[0] | {"account_id": "A", "created_date": "2025-05-20", "days_open": 40},
+                       USUAL[0] | {"account_id": "A"}]),
+        "deal_stands_under_one_id", "quarantine", 1, 1000),
+    "an amount is negative": (spoil(amount=-1000, amount_base=-1000), "amount_is_not_negative", "quarantine", 1, -1000),
+    "an amount is absurd": (spoil(amount=10**6, amount_base=10**6), "amount_is_plausible", "quarantine", 1, 10**6),
+    "the history is out of order": (spoil(days_in_stage=60), "history_is_in_order", "quarantine", 1, 1000),
+    "the history runs past the lock": (
+        spoil(learned_at="2025-06-30"), "nothing_is_from_after_the_lock", "error", 1, 1000),
+    "an active rep's quota is missing": (run(QUOTA_OF_ANOTHER), "every_active_rep_has_a_quota", "warning", 1, WHOLE),
+    "wins come from nowhere": (
+        run(WINS.format("false", 5), WINS.format("true", 4)), "wins_do_not_come_from_nowhere", "error", 1, 1000),
+}  # fmt: skip
+BESIDES = {"wins come from nowhere": {"win_was_open_at_the_lock_before"}}  # the same wins, one by one
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_inputs_broken_in_one_way_fail_the_check_for_it_in_the_log_of_the_gate(settings, way):
+    set_deals(settings, USUAL)
+    assert judge(settings, run_id="before").failed == ()
+    spoiled, check, severity, rows, money = BROKEN[way]
+    spoiled(settings)
+    judge(settings, run_id="broken")
+    columns = "check_name, severity, rows_failed_count, failed_amount_base, reason, owner, held_back"
+    of_run = f"select {columns} from forecast.gate where run_id = 'broken'"
+    failed_rows = query(settings, f"{of_run} and not is_passed and check_name <> 'verdict'")
+    [found] = [row for row in failed_rows if row[0] not in BESIDES.get(way, ())]
+    assert found[:4] == (check, severity, rows, money)
+    assert len(found[4].split()) > 5 and found[5]
+    [(is_passed, held_back, held_amount)] = query(
+        settings,
+        "select is_passed, held_back, failed_amount_base from forecast.gate where run_id = 'broken' "
+        "and check_name = 'verdict'",
+    )
+    assert is_passed == (severity != "error")
+    if severity == "error":
+        assert held_back.startswith("the forecast of lock 2025-06-")
+        assert held_amount == query(settings, "select sum(amount_base) from forecast.inputs")[0][0]
+    elif severity == "quarantine":
+        assert (held_back, held_amount) == ("1 deal in quarantine", money)
+    else:
+        assert held_back is None
+
+
+def test_a_few_wins_that_nobody_saw_coming_are_shown_and_stop_nothing(settings):
+    run(WINS.format("false", 4), WINS.format("true", 1))(settings)
+    assert failed(judge(settings)) == {"win_was_open_at_the_lock_before": "warning"}
+    [(money,)] = query(
+        settings, "select failed_amount_base from forecast.gate where check_name = 'win_was_open_at_the_lock_before'"
+    )
+    assert money == 800
+
+
+def test_a_company_without_quotas_is_not_asked_for_them(settings):
+    assert judge(settings).failed == ()
+
+
 # --- what arrived
 
 
@@ -276,14 +388,14 @@ BAD = {
 def test_the_rows_listed_are_the_rows_judged_for_every_rule(settings, tmp_path):
     rules = "".join(
         f"  - {{name: rule_{number}, rule: {rule}, {ARGUMENTS[rule]}, severity: warning, reason: why}}\n"
-        for number, rule in enumerate(gate.BROKEN_BY)
+        for number, rule in enumerate(BROKEN_BY)
     )
     folder = suites_in(tmp_path / "folder", HEAD + rules)
     set_deals(settings, [GOOD, {**GOOD, "probability": 0.5}])
     assert judge(settings, folder=folder).failed == ()
     set_deals(settings, [GOOD, BAD, BAD])
     verdicts = judge(settings, run_id="two", folder=folder).failed
-    assert len(verdicts) == len(gate.BROKEN_BY)
+    assert len(verdicts) == len(BROKEN_BY)
     assert all(verdict.failing["opportunity_id"].to_pylist() == ["d1", "d2"] for verdict in verdicts)
 
 

@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from dagster_project import warehouse
+from dagster_project.forecast.shapes import TABLES
 from dagster_project.settings import PROJECT_ROOT, UserError
 from dagster_project.warehouse import ALL_TABLES, STAMPS, connect, prepare, run_lock
 
@@ -171,8 +172,9 @@ def test_every_lasting_table_exists_typed_empty_and_described(warehouse_path):
     assert {table.relation: table.about for table in ALL_TABLES}.items() <= comments.items()
     schemas = {table.schema for table in ALL_TABLES}
     logs = {f"{schema}.{name}" for schema in schemas for name in ("loads", "rejected_rows")}
-    lasting = {"ops.active_sources", "forecast.gate", "forecast.gate_failing_rows"}
-    assert comments.keys() == {table.relation for table in ALL_TABLES} | logs | lasting
+    lasting = {"ops.active_sources", "forecast.gate", "forecast.gate_failing_rows", "intermediate.lever_intervals"}
+    locks = {f"archive.{name}" for name in ("locks", "locked_inputs", "locked_calls", "locked_progress", *TABLES)}
+    assert comments.keys() == {table.relation for table in ALL_TABLES} | logs | lasting | locks
     assert all(comments.values())
 
 

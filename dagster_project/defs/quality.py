@@ -1,7 +1,7 @@
 """The gate as asset checks, one a rule of `expectations/`, on what arrived and on what the forecast may use.
 
 A failed `error` rule blocks: nothing downstream of its table starts in the same run. What must hold stands in
-`expectations/`, how it is judged and recorded in `gate.py`.
+`expectations/`, how it is judged and recorded in `gate/`.
 """
 
 from collections.abc import Iterator

@@ -1,134 +1,97 @@
--- One row per level, fiscal quarter and lock date: won so far, what was called, what the CRM's own probabilities say, quota
--- and the gap. Until the model exists `method` is crm_weighted: won to date plus amount times the CRM's probability, no range.
--- Deals in quarantine count in nothing but `quarantined_amount`.
+-- One row per level, fiscal quarter and lock that was taken: won so far, what was called, how much of it rests on evidence, what the
+-- CRM's own probabilities say, quota and the gap; all as known at the lock, from what was frozen then. Deals that the gate held out
+-- count in nothing but `quarantined_amount`.
 
 {{ config(pre_hook="{{ require_gate(ref('inputs')) }}") }}
 
-with lock as (
+{%- set amounts = [
+    'won_amount', 'commit_amount', 'commit_evidenced_amount', 'best_case_amount', 'best_case_evidenced_amount', 'pipeline_amount',
+    'commit_supported_amount', 'best_case_supported_amount', 'pipeline_supported_amount',
+    'commit_called_amount', 'best_case_called_amount', 'pipeline_called_amount',
+    'weighted_open_amount', 'quarantined_amount', 'quota_amount'
+] %}
 
-    select distinct lock_date, fiscal_quarter, quarter_start_date, quarter_end_date
-    from {{ ref('inputs') }}
+with locks as (
 
-),
-
-held_out as (
-
-    select distinct f.opportunity_id
-    from {{ source('forecast', 'gate_failing_rows') }} as f
-    inner join (
-        select run_id, max(checked_at) as checked_at
-        from {{ source('forecast', 'gate') }}
-        where gate = 'forecast_inputs' and check_name = 'verdict'
-        group by run_id
-        order by checked_at desc
-        limit 1
-    ) as newest on f.run_id = newest.run_id
-    inner join {{ source('forecast', 'gate') }} as g
-        on f.run_id = g.run_id and f.suite = g.suite and f.check_name = g.check_name
-    where g.severity = 'quarantine'
+    select l.lock_date, l.fiscal_quarter, l.quarter_start_date, l.week_of_quarter, l.is_backfilled
+    from {{ source('forecast', 'locks') }} as l
+    inner join {{ ref('int_as_of') }} as n on l.lock_date <= n.lock_date
 
 ),
 
-open_deals as (
+in_play as (
 
-    select
-        i.rep_id,
-        i.team,
-        i.segment,
-        sum(case when h.opportunity_id is null and i.forecast_category = 'commit' then i.amount_base else 0 end) as commit_open_amount,
-        sum(case when h.opportunity_id is null and i.forecast_category = 'best_case' then i.amount_base else 0 end) as best_case_open_amount,
-        sum(case when h.opportunity_id is null and i.forecast_category = 'pipeline' then i.amount_base else 0 end) as pipeline_open_amount,
-        sum(case when h.opportunity_id is null then round(i.amount_base * coalesce(i.probability, 0), 2) else 0 end) as weighted_open_amount,
-        sum(case when h.opportunity_id is not null then i.amount_base else 0 end) as quarantined_amount
-    from {{ ref('inputs') }} as i
-    left join held_out as h on i.opportunity_id = h.opportunity_id
-    where i.close_date <= i.quarter_end_date and i.is_pipeline_stage
-    group by i.rep_id, i.team, i.segment
-
-),
-
-won as (
-
-    select b.rep_id, b.team, b.segment, sum(b.won_amount_base) as won_amount
-    from {{ ref('fct_bookings') }} as b
-    inner join lock as l on b.quarter_start_date = l.quarter_start_date and b.booking_date <= l.lock_date
-    group by b.rep_id, b.team, b.segment
-
-),
-
-calls as (
-
-    -- each rep's newest own call for the quarter by the lock
-    select c.rep_id, c.commit_amount_base, c.best_case_amount_base, c.pipeline_amount_base
-    from (
-        select
-            f.*,
-            row_number() over (partition by f.rep_id order by f.submitted_at desc) as recency
-        from {{ ref('fct_forecast_calls') }} as f
-        inner join lock as l
-            on f.quarter_start_date = l.quarter_start_date
-            and {{ business_date('f.submitted_at') }} <= l.lock_date
-            and {{ business_date('f.learned_at') }} <= l.lock_date
-        where f.scope = 'own'
-    ) as c
-    where c.recency = 1
-
-),
-
-quotas as (
-
-    -- full quota of people without reports, prorated by calendar days where a period reaches over the quarter's border
-    select
-        q.rep_id,
-        sum(
-            q.quota_amount_base
-            * ({{ days_between('greatest(q.period_start_date, l.quarter_start_date)', 'least(q.period_end_date, l.quarter_end_date)') }} + 1)
-            / nullif({{ days_between('q.period_start_date', 'q.period_end_date') }} + 1, 0)
-        ) as quota_amount
-    from {{ ref('fct_quotas') }} as q
-    inner join lock as l on q.period_start_date <= l.quarter_end_date and q.period_end_date >= l.quarter_start_date
-    where q.quota_type = 'full' and not q.has_reports and q.rep_id is not null
-    group by q.rep_id
-
-),
-
-people as (
-
-    select
-        r.rep_id,
-        coalesce(a.team, 'unassigned') as team,
-        coalesce(a.segment, 'unassigned') as segment
-    from (select rep_id from calls union select rep_id from quotas) as r
-    cross join lock as l
-    left join {{ ref('int_rep_attributes') }} as a
-        on r.rep_id = a.rep_id and {{ holds_on('a', 'l.lock_date') }}
+    -- open deals that close by the quarter's end
+    select * from {{ source('forecast', 'locked_inputs') }}
+    where close_date <= quarter_end_date and is_pipeline_stage
 
 ),
 
 parts as (
 
-    select coalesce(rep_id, 'unassigned') as rep_id, team, segment, commit_open_amount, best_case_open_amount, pipeline_open_amount, weighted_open_amount, quarantined_amount,
-        0 as won_amount, 0 as commit_called_amount, 0 as best_case_called_amount, 0 as pipeline_called_amount, 0 as quota_amount
-    from open_deals
+    select
+        lock_date,
+        coalesce(rep_id, 'unassigned') as rep_id,
+        team,
+        segment,
+        case when is_held_out then 0 else amount_base end as counted_amount,
+        case when is_held_out then amount_base else 0 end as quarantined_amount,
+        case when is_held_out then 0 else {{ cents('amount_base', 'coalesce(probability, 0)') }} end as weighted_open_amount,
+        forecast_category,
+        supported_category,
+        0 as won_amount,
+        0 as quota_amount,
+        0 as commit_called_amount,
+        0 as best_case_called_amount,
+        0 as pipeline_called_amount
+    from in_play
     union all
-    select rep_id, team, segment, 0, 0, 0, 0, 0, won_amount, 0, 0, 0, 0
-    from won
+    select lock_date, coalesce(rep_id, 'unassigned'), team, segment, 0, 0, 0, null, null, won_amount, quota_amount, 0, 0, 0
+    from {{ source('forecast', 'locked_progress') }}
     union all
-    select p.rep_id, p.team, p.segment, 0, 0, 0, 0, 0, 0, c.commit_amount_base, c.best_case_amount_base, c.pipeline_amount_base, 0
-    from calls as c
-    inner join people as p on c.rep_id = p.rep_id
-    union all
-    select p.rep_id, p.team, p.segment, 0, 0, 0, 0, 0, 0, 0, 0, 0, round(q.quota_amount, 2)
-    from quotas as q
-    inner join people as p on q.rep_id = p.rep_id
+    -- each rep's newest own call
+    select lock_date, rep_id, team, segment, 0, 0, 0, null, null, 0, 0, commit_amount_base, best_case_amount_base, pipeline_amount_base
+    from {{ source('forecast', 'locked_calls') }}
+    where scope = 'own'
+
+),
+
+summed as (
+
+    select
+        lock_date,
+        rep_id,
+        team,
+        segment,
+        {%- for category in ['commit', 'best_case', 'pipeline'] %}
+        sum(case when forecast_category = '{{ category }}' then counted_amount else 0 end) as {{ category }}_amount,
+        sum(case when supported_category = '{{ category }}' then counted_amount else 0 end) as {{ category }}_supported_amount,
+        sum({{ category }}_called_amount) as {{ category }}_called_amount,
+        {%- endfor %}
+        -- called so, and borne out: a best case may have earned commit
+        sum(case when forecast_category = 'commit' and supported_category = 'commit' then counted_amount else 0 end) as commit_evidenced_amount,
+        sum(case when forecast_category = 'best_case' and supported_category in ('commit', 'best_case') then counted_amount else 0 end) as best_case_evidenced_amount,
+        sum(weighted_open_amount) as weighted_open_amount,
+        sum(quarantined_amount) as quarantined_amount,
+        sum(won_amount) as won_amount,
+        sum(quota_amount) as quota_amount
+    from parts
+    group by lock_date, rep_id, team, segment
 
 ),
 
 levelled as (
 
     {% for level, id in levels().items() %}
-    select '{{ level }}' as level, {{ id }} as level_id, p.*
-    from parts as p
+    select
+        '{{ level }}' as level,
+        {{ id }} as level_id,
+        lock_date,
+        {%- for amount in amounts %}
+        sum({{ amount }}) as {{ amount }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from summed
+    group by {{ [id, 'lock_date'] | reject('equalto', "'all'") | join(', ') }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
@@ -139,19 +102,22 @@ select
     v.level_id,
     l.fiscal_quarter,
     l.quarter_start_date,
+    l.week_of_quarter,
     l.lock_date,
+    l.is_backfilled,
     'crm_weighted' as method,
-    cast(sum(v.won_amount) as decimal(18, 2)) as won_amount,
-    cast(sum(v.commit_open_amount) as decimal(18, 2)) as commit_open_amount,
-    cast(sum(v.best_case_open_amount) as decimal(18, 2)) as best_case_open_amount,
-    cast(sum(v.pipeline_open_amount) as decimal(18, 2)) as pipeline_open_amount,
-    cast(sum(v.commit_called_amount) as decimal(18, 2)) as commit_called_amount,
-    cast(sum(v.best_case_called_amount) as decimal(18, 2)) as best_case_called_amount,
-    cast(sum(v.pipeline_called_amount) as decimal(18, 2)) as pipeline_called_amount,
-    cast(sum(v.won_amount) + sum(v.weighted_open_amount) as decimal(18, 2)) as forecast_amount,
-    cast(sum(v.quarantined_amount) as decimal(18, 2)) as quarantined_amount,
-    cast(sum(v.quota_amount) as decimal(18, 2)) as quota_amount,
-    cast(sum(v.quota_amount) - sum(v.won_amount) - sum(v.weighted_open_amount) as decimal(18, 2)) as gap_amount
+    {%- for amount in amounts if amount not in ['weighted_open_amount', 'quarantined_amount', 'quota_amount'] %}
+    cast(v.{{ amount }} as decimal(18, 2)) as {{ amount }},
+    {%- endfor %}
+    cast(1e0 * v.commit_evidenced_amount / nullif(v.commit_amount, 0) as decimal(18, 6)) as commit_evidenced_share,
+    cast(v.won_amount + v.weighted_open_amount as decimal(18, 2)) as forecast_amount,
+    cast(v.quarantined_amount as decimal(18, 2)) as quarantined_amount,
+    cast(v.quota_amount as decimal(18, 2)) as quota_amount,
+    cast(v.quota_amount - v.won_amount - v.weighted_open_amount as decimal(18, 2)) as gap_amount,
+    m.expected_amount as model_amount,
+    m.p10_amount,
+    m.p50_amount,
+    m.p90_amount
 from levelled as v
-cross join lock as l
-group by v.level, v.level_id, l.fiscal_quarter, l.quarter_start_date, l.lock_date
+inner join locks as l on v.lock_date = l.lock_date
+left join {{ ref('model_rollup') }} as m on v.level = m.level and v.level_id = m.level_id and v.lock_date = m.lock_date
