@@ -1,6 +1,6 @@
 """Publishing: an immutable release of the marts, and the one symlink that says which release is served.
 
-    published/releases/<id>/marts.duckdb, parquet/<schema>/<table>.parquet, manifest.json
+    published/releases/<id>/marts.duckdb, parquet/<schema>/<table>.parquet, weekly_report.html, manifest.json
     published/current -> releases/<id>
 
 A release is built beside the others under a hidden name, verified by reopening, and only then renamed and pointed at,
@@ -15,21 +15,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from dagster_project import gate
+from dagster_project import gate, quoting
 from dagster_project.settings import Settings, UserError, nearest
-from dagster_project.warehouse import run_lock
+from dagster_project.warehouse import engine_settings, run_lock
 
 SCHEMAS = ("core", "leading_indicators", "lagging_indicators", "hygiene", "forecast", "team")
 LOGS = ("forecast.gate", "forecast.gate_failing_rows")  # they grow with every run, also when no figure changes
 STORAGE_VERSION = "v1.0.0"  # BI drivers lag behind DuckDB's own format
 KEEP = 5
+LARGE = 1_000_000  # rows from which a table is taken over from the release before, and only what changed is written
 DATABASE, MANIFEST = "marts.duckdb", "manifest.json"
 LEFTOVER = (".tmp-", ".current-")  # what a killed publish leaves
 
@@ -54,8 +55,15 @@ class Release:
         return ", ".join(filter(None, (f"release {self.id}", lock, as_of)))
 
 
-def publish(settings: Settings, run_id: str | None = None, keep: int = KEEP) -> Release:
+def publish(
+    settings: Settings,
+    run_id: str | None = None,
+    keep: int = KEEP,
+    beside: Callable[[Path], object] = lambda database: None,
+) -> Release:
     """Publish what the warehouse holds now and serve it; returns the release served.
+
+    `beside` is handed the finished database and may write what else belongs into its folder, before it is sealed.
 
     Where no table differs from the release served (the gate's own logs aside) that one stays: a re-run with nothing new
     would otherwise push the releases worth rolling back to off the shelf, and empty every cache keyed by release.
@@ -81,9 +89,10 @@ def publish(settings: Settings, run_id: str | None = None, keep: int = KEEP) -> 
             manifest["published_at"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
             with _whole_or_nothing(root, draft):
                 draft.mkdir()
-                _write(connection, draft, manifest, tables)
+                _write(connection, draft, manifest, tables, before)
         with _whole_or_nothing(root, draft):
             _verify(draft, tables)
+            beside(draft / DATABASE)
             (draft / MANIFEST).write_text(json.dumps({**manifest, "tables": tables}, indent=1) + "\n")
             _seal(draft)
             os.rename(draft, root / "releases" / release_id)
@@ -156,11 +165,11 @@ def roll_back(settings: Settings, to: str | None = None) -> Release:
 @contextmanager
 def _attached(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse, read-only and under its own catalog name, which dbt has written into every view."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    connection = duckdb.connect(config=engine_settings())
     try:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"attach {_text(str(warehouse))} as {_name(warehouse.stem)} (read_only)")
-        connection.execute(f"use {_name(warehouse.stem)}")
+        connection.execute(f"attach {quoting.value(str(warehouse))} as {quoting.name(warehouse.stem)} (read_only)")
+        connection.execute(f"use {quoting.name(warehouse.stem)}")
         yield connection
     except duckdb.IOException as error:
         if "Could not set lock" not in str(error):
@@ -187,7 +196,7 @@ def _tables(connection) -> dict[str, dict]:
     ).fetchall()
     tables = {}
     for schema, table, comment in sorted(row for row in rows if row[0] in SCHEMAS):
-        stamp = gate.fingerprint(connection, f"{_name(schema)}.{_name(table)}")
+        stamp = gate.fingerprint(connection, f"{quoting.name(schema)}.{quoting.name(table)}")
         shape = [column[2:] for column in columns if column[:2] == (schema, table)]
         tables[f"{schema}.{table}"] = {
             "rows": int(stamp.partition(":")[2]),
@@ -217,19 +226,23 @@ def _about(connection) -> dict[str, str | None]:
 # --- building a release
 
 
-def _write(connection, draft: Path, manifest: dict, tables: dict[str, dict]) -> None:
-    connection.execute(f"attach {_text(str(draft / DATABASE))} as _release (storage_version {_text(STORAGE_VERSION)})")
+def _write(connection, draft: Path, manifest: dict, tables: dict[str, dict], before: Release | None) -> None:
+    taken_over = _take_over(connection, draft, tables, before) if before else set()
+    if not taken_over:
+        file, version = quoting.value(str(draft / DATABASE)), quoting.value(STORAGE_VERSION)
+        connection.execute(f"attach {file} as _release (storage_version {version})")
     for schema in sorted({name.partition(".")[0] for name in tables}):
-        connection.execute(f"create schema _release.{_name(schema)}")
+        connection.execute(f"create schema if not exists _release.{quoting.name(schema)}")
         (draft / "parquet" / schema).mkdir(parents=True)
     for name in tables:
         schema, _, table = name.partition(".")
-        relation = f"{_name(schema)}.{_name(table)}"
-        connection.execute(f"create table _release.{relation} as from {relation}")
-        file = _text(str(draft / "parquet" / schema / f"{table}.parquet"))
+        relation = f"{quoting.name(schema)}.{quoting.name(table)}"
+        if name not in taken_over:
+            connection.execute(f"create table _release.{relation} as from {relation}")
+        file = quoting.value(str(draft / "parquet" / schema / f"{table}.parquet"))
         connection.execute(f"copy _release.{relation} to {file} (format parquet, compression zstd)")
     for target, comment in _comments(connection):
-        connection.execute(f"comment on {target} is {_text(comment)}")
+        connection.execute(f"comment on {target} is {quoting.value(comment)}")
     connection.execute(
         """
         create table _release.main._release as
@@ -241,6 +254,58 @@ def _write(connection, draft: Path, manifest: dict, tables: dict[str, dict]) -> 
     )
     connection.execute("checkpoint _release")
     connection.execute("detach _release")
+
+
+def _take_over(connection, draft: Path, tables: dict[str, dict], before: Release) -> set[str]:
+    """Begin the draft's database as a copy of the release before with its large tables, brought up to date row by row;
+    returns their names. Where there are none, or the copy cannot be used, nothing is begun."""
+    large = {
+        name for name, table in before.tables.items()
+        if table["rows"] >= LARGE and name in tables and table["shape"] == tables[name]["shape"]
+    }  # fmt: skip
+    if not large:
+        return large
+    try:
+        shutil.copyfile(before.folder / DATABASE, draft / DATABASE)
+        connection.execute(f"attach {quoting.value(str(draft / DATABASE))} as _release")
+        held = "select schema_name || '.' || table_name from duckdb_tables() where database_name = '_release'"
+        for (name,) in connection.execute(held).fetchall():
+            schema, _, table = name.partition(".")
+            relation = f"{quoting.name(schema)}.{quoting.name(table)}"
+            if name in large and _bring_up_to_date(connection, relation) == tables[name]["fingerprint"]:
+                continue
+            connection.execute(f"drop table _release.{relation}")
+            large.discard(name)
+        if large:
+            return large
+    except (duckdb.Error, OSError):  # what stands there is worth nothing, and is written anew
+        large = set()
+    connection.execute("detach database if exists _release")
+    (draft / DATABASE).unlink(missing_ok=True)
+    return large
+
+
+def _bring_up_to_date(connection, relation: str) -> str | None:
+    """Delete from a table of the draft the rows that the warehouse no longer has, insert those it has now; returns the
+    fingerprint after. None, and nothing is done, where that is a quarter of them or more."""
+    connection.execute(
+        f"""
+        create or replace temp table there as select rowid as place, hash(t) as row_hash from _release.{relation} as t;
+        create or replace temp table here as select hash(t) as row_hash from {relation} as t;
+        create or replace temp table gone as select place from there anti join here using (row_hash);
+        create or replace temp table come as select row_hash from here anti join there using (row_hash);
+        """
+    )
+    changed, rows = connection.execute(
+        "select (select count(*) from gone) + (select count(*) from come), (select count(*) from here)"
+    ).fetchone()
+    if changed * 4 >= rows:
+        return None
+    connection.execute(f"delete from _release.{relation} where rowid in (select place from gone)")
+    connection.execute(
+        f"insert into _release.{relation} select t.* from {relation} as t where hash(t) in (select row_hash from come)"
+    )
+    return gate.fingerprint(connection, f"_release.{relation}")
 
 
 def _comments(connection) -> list[tuple[str, str]]:
@@ -274,8 +339,8 @@ def _verify(draft: Path, tables: dict[str, dict]) -> None:
     with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
         for name, table in tables.items():
             schema, _, bare = name.partition(".")
-            found = gate.fingerprint(connection, f"{_name(schema)}.{_name(bare)}")
-            file = _text(str(draft / "parquet" / schema / f"{bare}.parquet"))
+            found = gate.fingerprint(connection, f"{quoting.name(schema)}.{quoting.name(bare)}")
+            file = quoting.value(str(draft / "parquet" / schema / f"{bare}.parquet"))
             rows = connection.execute(f"select count(*) from read_parquet({file})").fetchone()[0]
             if found != table["fingerprint"] or rows != table["rows"]:
                 raise RuntimeError(f"release of {name} differs from the warehouse: {found}, not {table['fingerprint']}")
@@ -371,11 +436,3 @@ def _new_id(root: Path) -> str:
     if release_id <= newest:
         raise UserError(f"release {newest} is from the future; set this machine's clock right before publishing")
     return release_id
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

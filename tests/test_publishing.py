@@ -301,8 +301,8 @@ def test_a_release_that_differs_from_the_warehouse_is_never_served(settings, mon
     first = publish(settings, 1)
     written = publishing._write
 
-    def short(connection, draft: Path, manifest, tables):
-        written(connection, draft, manifest, tables)
+    def short(connection, draft: Path, *rest):
+        written(connection, draft, *rest)
         with duckdb.connect(str(draft / "marts.duckdb")) as release:
             release.execute("delete from core.first where rowid = 0")
 
@@ -310,3 +310,65 @@ def test_a_release_that_differs_from_the_warehouse_is_never_served(settings, mon
     with pytest.raises(RuntimeError, match=r"core\.first differs from the warehouse"):
         publish(settings, 2)
     assert names(settings) == {first.id} and query(settings, "select 1") == [(1,)]
+
+
+# --- large tables
+
+OTHER_NUMBERS = "create or replace table core.first as select n::integer as number from range(1000) as t (n)"
+
+
+@pytest.fixture
+def taken_over(monkeypatch) -> list[tuple[str, bool]]:
+    """From 500 rows a table is large: each one that was taken over, and whether it was worth it."""
+    done, really = [], publishing._bring_up_to_date
+
+    def told(connection, relation):
+        stamp = really(connection, relation)
+        done.append((relation.replace('"', ""), stamp is not None))
+        return stamp
+
+    monkeypatch.setattr(publishing, "LARGE", 500)
+    monkeypatch.setattr(publishing, "_bring_up_to_date", told)
+    return done
+
+
+def publish_after(settings, *statements: str):
+    with warehouse.connect(settings.warehouse) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    release = publishing.publish(settings)
+    expected = duckdb.sql(f"from read_parquet('{release.folder}/parquet/core/first.parquet')").fetchall()
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        assert sorted(connection.execute("from core.first").fetchall()) == sorted(expected)
+    assert sorted(query(settings, "from core.first")) == sorted(expected)
+    return release
+
+
+def test_of_a_large_table_only_what_changed_is_written(settings, taken_over):
+    publish(settings, 1)
+    publish_after(settings, OTHER_NUMBERS)
+    assert taken_over == [("core.first", False), ("team.second", True)], "the first one changed too much"
+    taken_over.clear()
+    publish_after(settings, "insert into core.first values (2000), (2001)", "delete from core.first where number < 7",
+                  "update core.first set number = -1 where number = 500")  # fmt: skip
+    assert taken_over == [("core.first", True), ("team.second", True)]
+    with duckdb.connect(str(publishing.current_marts(settings)), read_only=True) as connection:
+        ids = connection.execute("select release_id from _release").fetchall()
+    assert ids == [(publishing.served(settings).id,)], "nothing else of the release before is left"
+
+
+def test_rows_that_are_twice_there_and_columns_that_change_are_written_anew(settings, taken_over):
+    publish(settings, 1)
+    publish_after(settings, OTHER_NUMBERS)
+    publish_after(settings, "insert into core.first values (7)")
+    publish_after(settings, "delete from core.first where number = 7", "insert into core.first values (7)")
+    publish_after(settings, "alter table core.first add column other varchar")
+    assert ("core.first", True) in taken_over
+
+
+def test_a_damaged_release_before_is_not_taken_over(settings, taken_over):
+    database = publish(settings, 1).folder / "marts.duckdb"
+    database.chmod(0o644)
+    database.write_bytes(database.read_bytes()[:5000])
+    publish_after(settings, "insert into core.first values (2000)")
+    assert taken_over == []
