@@ -6,6 +6,7 @@ Company settings (calendar, time zone, currency …) are not here: they are dbt 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("demo", "files", "salesforce", "hubspot", "gong")
+WITH_RECORD_PAGES = ("salesforce", "hubspot")  # CRMs whose form of a record's address is known
 DEMO_SIZES = ("tiny", "default", "medium", "large", "huge")
 
 
@@ -25,17 +27,20 @@ class UserError(Exception):
 class Settings:
     """The warehouse's surroundings.
 
-    files: a folder with a `mapping.yml`, or a mapping file. as_of: a UTC instant, without a zone.
+    files: a folder with a `mapping.yml`, or a mapping file. fields: the field map of the API connectors. as_of: a UTC
+    instant, without a zone. crm_urls: for each source system, where its records are seen in a browser.
     """
 
     warehouse: Path = PROJECT_ROOT / "data" / "warehouse.duckdb"
     published: Path = PROJECT_ROOT / "data" / "published"
     sources: tuple[str, ...] = ("demo",)
     files: Path | None = None
+    fields: Path | None = None
     as_of: datetime | None = None
     demo_size: str = "default"
     demo_seed: int = 42
     demo_until: date | None = None
+    crm_urls: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -50,12 +55,15 @@ class Settings:
             published=_path(given.get("WAREHOUSE_PUBLISHED")) or defaults.published,
             sources=_sources(given.get("WAREHOUSE_SOURCES")) or defaults.sources,
             files=_path(given.get("WAREHOUSE_FILES")),
+            fields=_path(given.get("WAREHOUSE_FIELDS")),
             as_of=_instant(given.get("WAREHOUSE_AS_OF")),
             demo_size=_demo_size(given.get("WAREHOUSE_DEMO_SIZE")) or defaults.demo_size,
             demo_seed=_seed(given.get("WAREHOUSE_DEMO_SEED"), defaults.demo_seed),
             demo_until=_day(given.get("WAREHOUSE_DEMO_UNTIL")),
+            crm_urls=_crm_urls(given.get("WAREHOUSE_CRM_URLS")),
         )
         settings._check_paths()
+        _check_memory(given.get("WAREHOUSE_MEMORY"))
         return settings
 
     def _check_paths(self) -> None:
@@ -63,6 +71,8 @@ class Settings:
             raise UserError(f"WAREHOUSE_PATH: {self.warehouse} is a folder; name a file in it")
         if self.published.exists() and not self.published.is_dir():
             raise UserError(f"WAREHOUSE_PUBLISHED: {self.published} is a file; name a folder")
+        if self.fields is not None and not self.fields.is_file():
+            raise UserError(f"WAREHOUSE_FIELDS: no file at {self.fields}{_nearest_sibling(self.fields)}")
         if "files" not in self.sources:
             return
         if self.files is None:
@@ -81,6 +91,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _path(text: str | None) -> Path | None:
     return (PROJECT_ROOT / Path(text).expanduser()).resolve() if text else None
+
+
+def _check_memory(text: str | None) -> None:
+    if text and not re.fullmatch(r"\d+(\.\d+)? ?(MB|GB|TB|MiB|GiB|TiB)", text):
+        raise UserError(f"WAREHOUSE_MEMORY: {text!r} is no amount of memory; write it like 3GB or 512MB")
 
 
 def _nearest_sibling(folder: Path) -> str:
@@ -125,6 +140,25 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise UserError(f"WAREHOUSE_DEMO_UNTIL: {text!r} is not a day; write it as 2025-06-30") from None
+
+
+def _crm_urls(text: str | None) -> tuple[tuple[str, str], ...]:
+    """`system=base URL`, comma separated. Salesforce and HubSpot have their own form of a record's address; every other
+    system's URL says with `{id}` where the record's id goes."""
+    urls = {}
+    for part in filter(None, (part.strip() for part in (text or "").split(","))):
+        system, _, url = (piece.strip() for piece in part.partition("="))
+        if not system or not url.startswith(("https://", "http://")) or len(url.split()) > 1:
+            raise UserError(
+                f"WAREHOUSE_CRM_URLS: cannot read {part!r}; write <system>=<https://…>, for example "
+                "salesforce=https://acme.lightning.force.com"
+            )
+        if system not in WITH_RECORD_PAGES and "{id}" not in url:
+            raise UserError(f"WAREHOUSE_CRM_URLS: the URL of {system!r} needs {{id}} where the record's id goes: {url}")
+        if system in urls:
+            raise UserError(f"WAREHOUSE_CRM_URLS: {system!r} is named twice; name each system once")
+        urls[system] = url
+    return tuple(urls.items())
 
 
 def _demo_size(text: str | None) -> str | None:

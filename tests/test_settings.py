@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import datetime
 
 import pytest
@@ -18,7 +20,7 @@ def test_an_empty_environment_gives_defaults_that_work():
 
 
 def test_an_empty_variable_counts_as_unset():
-    names = ("PATH", "PUBLISHED", "SOURCES", "FILES", "AS_OF", "DEMO_SIZE", "DEMO_SEED")
+    names = ("PATH", "PUBLISHED", "SOURCES", "FILES", "FIELDS", "AS_OF", "DEMO_SIZE", "DEMO_SEED")
     assert Settings.from_environment({f"WAREHOUSE_{name}": " " for name in names}) == Settings()
 
 
@@ -57,7 +59,9 @@ def test_as_of_is_a_utc_instant_and_a_date_is_its_last_one(text, instant):
         ({"WAREHOUSE_SOURCES": "files"}, "WAREHOUSE_FILES is not set"),
         ({"WAREHOUSE_SOURCES": "files", "WAREHOUSE_FILES": "{tmp}/acmee"}, "acmee (did you mean 'acme'?)"),
         ({"WAREHOUSE_SOURCES": "files", "WAREHOUSE_FILES": "{tmp}/no/where"}, "does not exist either"),
+        ({"WAREHOUSE_FIELDS": "{tmp}/feilds.yml"}, "feilds.yml (did you mean 'fields.yml'?)"),
         ({"WAREHOUSE_AS_OF": "30.06.2025"}, "cannot read '30.06.2025'"),
+        ({"WAREHOUSE_MEMORY": "3 gigs"}, "write it like 3GB"),
         ({"WAREHOUSE_AS_OF": "2025-02-30"}, "cannot read '2025-02-30'"),
         ({"WAREHOUSE_AS_OF": "0001-01-01T00:00:00+14:00"}, "cannot read"),
         ({"WAREHOUSE_DEMO_SIZE": "meduim"}, "unknown size 'meduim' (did you mean 'medium'?)"),
@@ -70,6 +74,7 @@ def test_as_of_is_a_utc_instant_and_a_date_is_its_last_one(text, instant):
 def test_a_bad_value_is_one_clear_line_before_anything_is_touched(environment, told, tmp_path):
     (tmp_path / "acme").mkdir()
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "fields.yml").touch()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError) as error:
         Settings.from_environment({name: text.format(tmp=tmp_path) for name, text in environment.items()})
@@ -79,9 +84,14 @@ def test_a_bad_value_is_one_clear_line_before_anything_is_touched(environment, t
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["salesforce", "hubspot", "gong"])
-def test_a_source_without_a_connector_says_so(name):
-    with pytest.raises(UserError, match=f"'{name}' is not available in this version"):
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("salesforce", "SALESFORCE_CLIENT_ID"), ("hubspot", "HUBSPOT_TOKEN"), ("gong", "GONG_ACCESS_KEY")],
+)
+def test_a_connector_without_a_login_says_which_variable_it_needs(name, variable, monkeypatch):
+    for known in [each for each in os.environ if each.startswith(f"{name.upper()}_")]:
+        monkeypatch.delenv(known)
+    with pytest.raises(UserError, match=rf"^{variable}.* not set but WAREHOUSE_SOURCES names '{name}'"):
         open_sources(Settings(sources=(name,)))
 
 
@@ -101,3 +111,26 @@ def test_the_files_source_opens_on_its_folder(tmp_path):
 
 def test_demo_sizes_are_those_the_demo_knows():
     assert tuple(SIZES) == DEMO_SIZES
+
+
+def test_crm_urls_say_where_each_systems_records_are_seen():
+    text = "salesforce=https://acme.lightning.force.com, hubspot=https://app.hubspot.com/contacts/1,acme=http://crm/?d={id}"
+    assert dict(Settings.from_environment({"WAREHOUSE_CRM_URLS": text}).crm_urls) == {
+        "salesforce": "https://acme.lightning.force.com",
+        "hubspot": "https://app.hubspot.com/contacts/1",
+        "acme": "http://crm/?d={id}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("salesforce", "write <system>=<https://…>"),
+        ("salesforce=javascript:alert(1)", "cannot read"),
+        ("acme=https://crm.acme.com", "needs {id}"),
+        ("hubspot=https://a,hubspot=https://b", "named twice"),
+    ],
+)
+def test_a_bad_crm_url_is_one_clear_line(text, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        Settings.from_environment({"WAREHOUSE_CRM_URLS": text})

@@ -6,10 +6,10 @@ A source declares the raw tables it fills (`Table`) and hands over what it read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -46,11 +46,14 @@ class Extract:
     rows: a SQL select that DuckDB runs itself, or a stream of Arrow batches; columns by name as in `table.columns`
     (a missing one lands as null).
     extracted_at: UTC instant of the read; None where the rows carry their own `_extracted_at` (several loads in one).
+    cursor: where the next read of the table goes on, in the source's own words; it stands with the load and counts once
+    that load is accepted.
     """
 
     table: Table
     rows: str | pa.RecordBatchReader | Iterator[pa.RecordBatch]
     extracted_at: datetime | None = None
+    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,4 +86,26 @@ class Source(Protocol):
 
     def rejected(self) -> Iterable[Rejected]:
         """Rows refused while reading; complete only after every extract was consumed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the accepted loads of a source have come.
+
+    cursors: relation to the cursor of its newest accepted load. extracted_at: the newest accepted instant, UTC; the
+    next extract has to be later. judged: the newest load with a verdict, None before the first.
+    """
+
+    cursors: Mapping[str, str]
+    extracted_at: datetime | None = None
+    judged: int | None = None
+
+
+@runtime_checkable
+class ResumingSource(Source, Protocol):
+    """A source that reads only what is new since its last accepted load."""
+
+    def resume(self, progress: Progress, say: Callable[[str], None]) -> None:
+        """Told once, before `extracts`: from where to read, and who listens to progress lines and warnings."""
         ...

@@ -1,4 +1,4 @@
-"""Erasing one person from the raw layers; a full rebuild then clears what was built from them.
+"""Erasing one person from the raw layers and the archive of locks; a full rebuild then clears what was built from them.
 
 Rows, keys and ids stay, so history and counts hold: the person is left as somebody without a name. Erase in the source
 system first: an unchanged record does not bring the person back, a later change of it would. Not reached from here:
@@ -43,10 +43,11 @@ class Erased:
 
 
 def erase_person(connection: duckdb.DuckDBPyConnection, email: str) -> Erased:
-    """Take the person with this e-mail (in any case) out of every raw layer and the gate's log of failing rows.
+    """Take the person with this e-mail (in any case) out of every raw layer, the locks and the log of failing rows.
 
-    The e-mail becomes one made-up address in all systems, so the person stays one; names become 'Erased'. Where other
-    columns' text has the e-mail or the full name, that part goes too. UserError where no row has the e-mail.
+    The e-mail becomes one made-up address in all systems, so the person stays one; names become 'Erased'. What the
+    person said in a call goes blank. Where other columns' text has the e-mail or the full name, that part goes too.
+    UserError where no row has the e-mail.
     """
     email = email.strip().lower()
     stand_in = f"erased-{uuid4().hex[:12]}@erased.invalid"
@@ -54,6 +55,7 @@ def erase_person(connection: duckdb.DuckDBPyConnection, email: str) -> Erased:
     connection.execute("begin")
     try:
         names = _full_names(connection, email)
+        _erase_what_was_said(connection, email)  # while a call's parties still tell who spoke
         for relation, columns in _text_columns(connection).items():
             rows[relation] = _erase_mentions(connection, relation, columns, [email, *names], stand_in)
             if relation in PERSONAL:
@@ -66,6 +68,17 @@ def erase_person(connection: duckdb.DuckDBPyConnection, email: str) -> Erased:
         raise
     connection.execute("checkpoint")
     return Erased({relation: count for relation, count in rows.items() if count})
+
+
+def _erase_what_was_said(connection: duckdb.DuckDBPyConnection, email: str) -> None:
+    address, _ = PERSONAL["raw_gong.call_party"]
+    connection.execute(
+        f"""
+        update raw_gong.call_transcript as said set text = null from raw_gong.call_party as party
+        where said.call_id = party.call_id and said.speakerId = party.speakerId and {_is(address)}
+        """,
+        [email],
+    )
 
 
 def _full_names(connection: duckdb.DuckDBPyConnection, email: str) -> list[str]:
@@ -86,7 +99,8 @@ def _text_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]
         select schema_name || '.' || table_name as relation, column_name
         from duckdb_columns() inner join duckdb_tables() using (database_name, schema_name, table_name)
         where data_type = 'VARCHAR' and table_name <> 'loads'
-        and (schema_name like 'raw\\_%' escape '\\' or relation = 'forecast.gate_failing_rows')
+        and (schema_name like 'raw\\_%' escape '\\' or schema_name = 'archive'
+            or relation = 'forecast.gate_failing_rows')
         order by all
         """
     ).fetchall()

@@ -29,9 +29,11 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.settings import UserError
-from dagster_project.sources import Extract, Source, Table
+from dagster_project.sources import Extract, Progress, ResumingSource, Source, Table
 
 Say = Callable[[str], None]
+
+TAKEN_OUT = "taken out: its run ended before its verdict"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def land(connection: duckdb.DuckDBPyConnection, source: Source, say: Say = print
         for schema in dict.fromkeys(table.schema for table in tables):
             _take_out_unjudged(connection, source, schema)
         [(load_id,)] = connection.execute("select nextval('ops.load_ids')").fetchall()
+        if isinstance(source, ResumingSource):
+            source.resume(progress(connection, source), say)
         for extract in chain(source.extracts(), _no_longer_read(connection, source, landed)):
             if extract.table.relation in landed:
                 raise ValueError(f"source {source.origin} hands over {extract.table.relation} twice in one load")
@@ -95,6 +99,34 @@ def land(connection: duckdb.DuckDBPyConnection, source: Source, say: Say = print
             _record(connection, source, load_id, loaded_at, each)
     reports = tuple(each.report for each in landed.values())
     return LoadReport(source.origin, source.system, load_id, time.monotonic() - started, reports)
+
+
+def progress(connection: duckdb.DuckDBPyConnection, source: Source) -> Progress:
+    """How far the accepted loads of a source have come; loads that died before their verdict do not count."""
+    tables = source.tables()
+    cursors, instants = {}, []
+    for table in tables:
+        found = connection.execute(
+            f"select extracted_at, cursor from {table.schema}.loads where {_of(source, table)} order by load_id desc"
+        ).fetchone()
+        if found:
+            instants.append(found[0])
+            cursors[table.relation] = found[1]
+    judged = [
+        connection.execute(
+            f"""
+            select max(load_id) from {schema}.loads
+            where origin = ? and system = ? and status <> 'landed' and refused_reason is distinct from ?
+            """,
+            [source.origin, source.system, TAKEN_OUT],
+        ).fetchone()[0]
+        for schema in dict.fromkeys(table.schema for table in tables)
+    ]
+    return Progress(
+        {relation: cursor for relation, cursor in cursors.items() if cursor},
+        max(filter(None, instants), default=None),
+        max(filter(None, judged), default=None),
+    )
 
 
 def judge(
@@ -167,6 +199,7 @@ class _Landed:
     kind: str
     first_extracted_at: datetime | None
     extracted_at: datetime | None
+    cursor: str | None
 
     def with_rejected(self, count: int) -> _Landed:
         """Add rows that the source had rejected itself."""
@@ -236,7 +269,8 @@ class _Landing:
         counts = ((deleted, "deleted"), (rejected, "rejected"))
         told = "".join(f", {count:,} {what}" for count, what in counts if count)
         self.say(f"{report.relation}: {landed:,} rows new of {read:,} read{told} in {report.seconds:.1f} s")
-        return _Landed(self.table, report, kind, self.taken_at or first, self.taken_at or last)
+        at = (self.taken_at or first, self.taken_at or last)
+        return _Landed(self.table, report, kind, *at, self.extract.cursor)
 
     def _kind(self) -> str:
         if self.last is None:
@@ -483,7 +517,7 @@ def _take_out_unjudged(connection: duckdb.DuckDBPyConnection, source: Source, sc
         connection.execute(f"delete from {schema}.{table} where _load_id = ?", [load_id])
         connection.execute(
             f"""
-            update {schema}.loads set status = 'refused', refused_reason = 'taken out: its run ended before its verdict'
+            update {schema}.loads set status = 'refused', refused_reason = '{TAKEN_OUT}'
             where load_id = ? and table_name = ?
             """,
             [load_id, table],
@@ -541,6 +575,7 @@ def _record(
         "fingerprint": source.fingerprint,
         "first_extracted_at": landed.first_extracted_at,
         "extracted_at": landed.extracted_at,
+        "cursor": landed.cursor,
         "loaded_at": loaded_at,
         "status": "landed",
         "rows_read": report.rows_read,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dagster_project.settings import Settings, UserError, nearest
 from dagster_project.sources import Source
 
@@ -19,14 +21,41 @@ def _files(settings: Settings) -> Source:
     return FilesSource(settings.files)
 
 
-def _not_yet(name: str):
-    def opened(settings: Settings) -> Source:
-        raise UserError(f"WAREHOUSE_SOURCES: {name!r} is not available in this version; use demo or files")
+def _salesforce(settings: Settings) -> Source:
+    from dagster_project.sources.api.fields import read_fields
+    from dagster_project.sources.salesforce.access import SalesforceAccess
+    from dagster_project.sources.salesforce.shapes import TABLES
+    from dagster_project.sources.salesforce.source import SalesforceSource
 
-    return opened
+    access = SalesforceAccess.from_environment()
+    return SalesforceSource(
+        access, pulls(settings) / "salesforce", fields=read_fields(settings.fields, "salesforce", TABLES)
+    )
 
 
-_OPENERS = {"demo": _demo, "files": _files} | {name: _not_yet(name) for name in ("salesforce", "hubspot", "gong")}
+def _hubspot(settings: Settings) -> Source:
+    from dagster_project.sources.api.fields import read_fields
+    from dagster_project.sources.hubspot.access import HubspotAccess
+    from dagster_project.sources.hubspot.shapes import TABLES
+    from dagster_project.sources.hubspot.source import HubspotSource
+
+    access = HubspotAccess.from_environment()
+    return HubspotSource(access, pulls(settings) / "hubspot", fields=read_fields(settings.fields, "hubspot", TABLES))
+
+
+def _gong(settings: Settings) -> Source:
+    from dagster_project.sources.gong.access import GongAccess
+    from dagster_project.sources.gong.source import GongSource
+
+    return GongSource(GongAccess.from_environment(), pulls(settings) / "gong")
+
+
+def pulls(settings: Settings) -> Path:
+    """Where API connectors keep what they are pulling: beside the warehouse that it is for."""
+    return settings.warehouse.with_name(settings.warehouse.name + ".pulls")
+
+
+_OPENERS = {"demo": _demo, "files": _files, "salesforce": _salesforce, "hubspot": _hubspot, "gong": _gong}
 
 
 def open_sources(settings: Settings) -> list[Source]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from dagster_project.settings import PROJECT_ROOT, UserError
-from dagster_project.sources import Extract, Rejected, Table
+from dagster_project.sources import Extract, Progress, Rejected, Table
 from dagster_project.sources.erasure import PERSONAL, erase_person
 from dagster_project.sources.landing import activate, judge, land, pending, row_hash
 from dagster_project.warehouse import ALL_TABLES, connect, prepare
@@ -140,7 +140,7 @@ def test_a_first_load_lands_every_row_stamped(warehouse):
     ).fetchall()
     assert load_id == 1 and same and before <= loaded_at <= datetime.now(UTC).replace(tzinfo=None)
     assert log(warehouse, "* exclude (seconds)") == [
-        (1, "campaign", "acme", "crm", "load", "f", DAY, DAY, loaded_at, "accepted", None, 2, 2, 0, 0)
+        (1, "campaign", "acme", "crm", "load", "f", DAY, DAY, None, loaded_at, "accepted", None, 2, 2, 0, 0)
     ]
 
 
@@ -699,3 +699,44 @@ def test_an_unchanged_record_does_not_bring_an_erased_person_back(warehouse):
 def test_an_address_that_no_row_has_is_told_and_changes_nothing(warehouse):
     with pytest.raises(UserError, match=r"no raw row has the e-mail 'nobody@x\.com'"):
         erase_person(warehouse, "nobody@x.com")
+
+
+# Sources that go on where they stopped
+
+
+@dataclass
+class Resumed(Given):
+    """A source that notes what it is told, and hands over a cursor."""
+
+    cursor: str = "here"
+    told: list[Progress] = field(default_factory=list)
+
+    def resume(self, progress: Progress, say) -> None:
+        self.told.append(progress)
+
+    def extracts(self) -> Iterable[Extract]:
+        for extract in super().extracts():
+            yield replace(extract, cursor=self.cursor)
+
+
+def resumed(number: int, **more) -> Resumed:
+    return Resumed({CAMPAIGNS.relation: values((str(number), "Fair"))}, day(number), **more)
+
+
+def test_a_cursor_counts_once_its_load_is_accepted(warehouse):
+    first, refused, died, last = (resumed(number, cursor=f"at {number}") for number in range(4))
+    arrive(warehouse, first)
+    arrive(warehouse, refused, accepted=False)
+    land(warehouse, died, say=lambda line: None)
+    arrive(warehouse, last)
+    assert first.told == [Progress({})]
+    accepted = {CAMPAIGNS.relation: "at 0"}
+    assert refused.told == [Progress(accepted, day(0), judged=1)]
+    assert died.told == [Progress(accepted, day(0), judged=2)]  # the refused one was judged, too
+    assert last.told == [Progress(accepted, day(0), judged=2)]  # the one that died was not
+    assert log(warehouse, "cursor") == [("at 0",), ("at 1",), ("at 2",), ("at 3",)]
+
+
+def test_a_source_that_reads_everything_is_told_nothing(warehouse):
+    arrive(warehouse, campaigns(("1", "Fair")))
+    assert log(warehouse, "cursor") == [(None,)]
