@@ -1,5 +1,6 @@
 select
     'hubspot-' || id as source_user_id,
+    userId as hubspot_user_id,
     nullif(trim(coalesce(firstName, '') || ' ' || coalesce(lastName, '')), '') as user_name,
     {{ email_of('email') }} as email,
     trim(teamName) as team,

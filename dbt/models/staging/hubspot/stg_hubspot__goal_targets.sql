@@ -1,0 +1,23 @@
+select
+    'hubspot-' || id as goal_id,
+    'hubspot-' || hubspot_owner_id as source_user_id,
+    hs_assignee_user_id as hubspot_user_id,
+    hs_goal_name as goal_name,
+    lower(hs_goal_type) as goal_type,
+    lower(hs_kpi_unit_type) as unit,
+    lower(hs_kpi_time_period_property) as dated_by,
+    nullif(trim(hs_pipeline_ids), '') as pipeline_ids,
+    hs_target_amount as amount,
+    upper(trim(hs_goal_target_currency_code)) as currency_code,
+    cast(hs_start_datetime as date) as period_start_date,
+    cast(hs_end_datetime - interval '1' second as date) as period_end_date,
+    createdate as created_at,
+    hs_lastmodifieddate as last_modified_at,
+    coalesce(archived, false) or _is_deleted as is_deleted,
+    _load_id,
+    _version,
+    _is_deleted,
+    _extracted_at,
+    _first_extracted_at,
+    _is_from_first_load
+from {{ latest_versions('raw_hubspot', 'goal_target', ['id']) }} as versions
