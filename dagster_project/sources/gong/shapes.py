@@ -1,4 +1,4 @@
-"""The Gong records the warehouse reads, as they land in `raw_gong`: metadata only, no transcript text."""
+"""The Gong records the warehouse reads, as they land in `raw_gong`: metadata, and transcripts if switched on."""
 
 from dagster_project.sources import Table
 
@@ -53,5 +53,27 @@ TABLES = (
         system="VARCHAR",
         object_type="VARCHAR",
         object_id="VARCHAR",
+    ),
+    _object(
+        "call_tracker",
+        "How often a tracker was heard in a call; 0 where it was not",
+        key=("call_id", "id"),
+        call_id="VARCHAR",
+        id="VARCHAR",
+        name="VARCHAR",
+        type="VARCHAR",
+        count="BIGINT",
+    ),
+    _object(
+        "call_transcript",
+        "What was said, a sentence a row, in milliseconds of the call; empty unless transcripts are switched on",
+        key=("call_id", "sentence"),
+        call_id="VARCHAR",
+        sentence="INTEGER",
+        speakerId="VARCHAR",
+        topic="VARCHAR",
+        start_ms="BIGINT",
+        end_ms="BIGINT",
+        text="VARCHAR",
     ),
 )
