@@ -24,7 +24,11 @@ from benchmarks.job import ROOT, Folder, Run
 from benchmarks.processes import CommandError, Measured, measure
 
 SIZES = {"small": "default"} | {size: size for size in ("tiny", "default", "medium", "large", "huge")}
-SCHEMAS = ("core", "leading_indicators", "lagging_indicators", "forecast")
+SCHEMAS = ("core", "leading_indicators", "lagging_indicators", "hygiene", "forecast")
+# What a run forecast depends on when it ran: a company that ran twice has forecast two locks, and was late for fewer.
+FORECASTS = {"forecast.deals": "false", "forecast.model_rollup": "false",
+             "lagging_indicators.forecast_accuracy": "method <> 'model'"}  # fmt: skip
+OF_A_RUN = ("locked_at", "run_id", "is_backfilled", "model_amount", "p10_amount", "p50_amount", "p90_amount")
 STILL_TO_COME = 0.005  # share of all rows that the daily refresh brings
 
 # What the project promises: of models to floor, of job to floor, bytes, of refresh to full build.
@@ -83,7 +87,7 @@ def take(size: str, rounds: int, folder: Path) -> Figures:
             figures.models.append(job.models_alone(floor.tables()))
             take_floor(figures, files, least)
             if number == 1:
-                figures.to_floor = compare(job.marts, least, SCHEMAS, is_partial=True)
+                figures.to_floor = compare(job.marts, least, SCHEMAS, is_partial=True, only=FORECASTS)
                 shutil.copy(job.marts, whole)
             shutil.rmtree(job.folder)
             least.unlink()
@@ -92,7 +96,7 @@ def take(size: str, rounds: int, folder: Path) -> Figures:
         daily = Folder(scratch / "daily", files.parent, size)
         daily.run(figures.until)
         figures.refresh = daily.run()
-        figures.to_refresh = compare(whole, daily.marts, SCHEMAS)
+        figures.to_refresh = compare(whole, daily.marts, SCHEMAS, ignored=OF_A_RUN, only=FORECASTS)
     return figures
 
 

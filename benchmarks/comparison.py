@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,16 @@ class Compared:
 
 
 def compare(
-    first: Path, second: Path, schemas: Iterable[str], is_partial: bool = False, ignored: Iterable[str] = ()
+    first: Path,
+    second: Path,
+    schemas: Iterable[str],
+    is_partial: bool = False,
+    ignored: Iterable[str] = (),
+    only: Mapping[str, str] | None = None,
 ) -> Compared:
-    """Every table of the schemas, both ways. `is_partial`: the second may lack tables; `ignored`: columns left out."""
-    schemas, ignored = list(schemas), set(ignored)
+    """Every table of the schemas, both ways. `is_partial`: the second may lack tables; `ignored`: columns left out;
+    `only`: by table, the rows that count."""
+    schemas, ignored, only = list(schemas), set(ignored), only or {}
     rows, differences, missing = {}, [], []
     with duckdb.connect() as connection:
         connection.execute(f"attach '{first}' as first (read_only); attach '{second}' as second (read_only)")
@@ -48,7 +54,8 @@ def compare(
                 differences.append(Difference(table, "columns differ", tuple(map(str, unlike))))
             else:
                 rows[table] = _count(connection, f"first.{table}")
-                differences += _unlike(connection, table, ", ".join(name for name, _ in ours[table]))
+                columns = ", ".join(name for name, _ in ours[table])
+                differences += _unlike(connection, table, columns, only.get(table, "true"))
     return Compared(rows, tuple(differences), tuple(missing))
 
 
@@ -72,9 +79,10 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     return connection.execute(f"select count(*) from {relation}").fetchone()[0]
 
 
-def _unlike(connection: duckdb.DuckDBPyConnection, table: str, columns: str) -> Iterator[Difference]:
+def _unlike(connection: duckdb.DuckDBPyConnection, table: str, columns: str, rows: str) -> Iterator[Difference]:
     for here, there in (("first", "second"), ("second", "first")):
-        only = f"(select {columns} from {here}.{table} except all select {columns} from {there}.{table})"
+        only = " except all ".join(f"select {columns} from {name}.{table} where {rows}" for name in (here, there))
+        only = f"({only})"
         if count := _count(connection, only):
             examples = connection.execute(f"from {only} limit 3").fetchall()
             yield Difference(table, f"{count:,} rows only in the {here}", tuple(map(str, examples)))

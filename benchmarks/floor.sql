@@ -4,6 +4,7 @@
 create schema core;
 create schema leading_indicators;
 create schema lagging_indicators;
+create schema hygiene;
 create schema forecast;
 
 -- The instant everything stands at.
@@ -707,7 +708,10 @@ where changed_at <= (select as_of_at from instants) and learned_at <= (select as
 set variable pivoted = (
     select 'select opportunity_id, changed_at, max(learned_at) as learned_at, '
         || (select string_agg(format('max(if(is_reconstructed, ''{0}'', '''')) filter (field = ''{0}'') as {0}_origin', f), ', ')
-            from unnest(['stage', 'amount', 'close_date', 'owner_id', 'currency_code', 'forecast_category']) as t(f)) || ', '
+            from unnest([
+                'stage', 'amount', 'close_date', 'owner_id', 'currency_code', 'forecast_category',
+                'probability', 'next_step', 'next_step_date', 'champion', 'economic_buyer', 'budget_confirmed', 'decision_timeline', 'competitor'
+            ]) as t(f)) || ', '
         || (select string_agg(format('max(coalesce(value, '''')) filter (field = ''{0}'') as {0}', f), ', ') from unnest(getvariable('fields')) as t(f))
         || ' from changes group by opportunity_id, changed_at'
 );
@@ -726,7 +730,8 @@ with staged as (
         coalesce(c.outcome_flag, s.outcome, 'open') as outcome,
         greatest(c.valid_from_at, s.valid_from_at) as from_at,
         least(c.valid_to_at, s.valid_to_at) as to_at,
-        concat_ws(',', stage_origin, amount_origin, close_date_origin, owner_id_origin, currency_code_origin, forecast_category_origin) as reconstructed_fields
+        concat_ws(',', stage_origin, amount_origin, close_date_origin, owner_id_origin, currency_code_origin, forecast_category_origin) as relied_on,
+        concat_ws(',', nullif(relied_on, ''), probability_origin, next_step_origin, next_step_date_origin, champion_origin, economic_buyer_origin, budget_confirmed_origin, decision_timeline_origin, competitor_origin) as reconstructed_fields
     from carried as c
     inner join deals as d on c.opportunity_id = d.opportunity_id
     left join core.dim_stages as s on d.source_system = s.source_system and c.pipeline = s.pipeline and c.stage = s.stage
@@ -750,7 +755,7 @@ select
     from_at as valid_from_at,
     to_at as valid_to_at,
     learned_at,
-    reconstructed_fields <> '' as is_reconstructed,
+    relied_on <> '' as is_reconstructed,
     nullif(reconstructed_fields, '') as reconstructed_fields,
     source_system, pipeline, stage, stage_order, is_known_stage, outcome, is_pipeline_stage,
     outcome = 'open' and is_pipeline_stage and is_deleted is distinct from 'true' and merged_into_id is null and not is_excluded as is_in_pipeline,
@@ -781,11 +786,13 @@ create table core.fct_stage_stays as
 with entries as (
     select
         *,
-        lead(valid_from_at) over one as exited_at, lead(stage_order) over one as next_stage_order, lead(outcome) over one as next_outcome,
-        lead(is_deleted) over one as is_next_deleted, lead(merged_into_id is not null) over one as is_next_merged
+        lead(valid_from_at) over one as exited_at, lead(stage_order) over one as next_stage_order, lead(order_before) over one as order_on_exit,
+        lead(outcome) over one as next_outcome, lead(is_deleted) over one as is_next_deleted, lead(merged_into_id is not null) over one as is_next_merged
     from (
-        select * from core.fct_opportunity_states where stage is not null
-        qualify coalesce((pipeline, stage, is_deleted or merged_into_id is not null) <> lag((pipeline, stage, is_deleted or merged_into_id is not null)) over (partition by opportunity_id order by valid_from_at), true)
+        select *, lag(stage_order) over one as order_before
+        from core.fct_opportunity_states where stage is not null
+        window one as (partition by opportunity_id order by valid_from_at)
+        qualify coalesce((pipeline, stage, is_deleted or merged_into_id is not null) <> lag((pipeline, stage, is_deleted or merged_into_id is not null)) over one, true)
     )
     window one as (partition by opportunity_id order by valid_from_at)
 ),
@@ -803,9 +810,10 @@ select
         when s.is_next_merged then 'merged'
         when s.is_next_deleted then 'deleted'
         when s.next_outcome in ('won', 'lost') then s.next_outcome
-        when s.next_stage_order > s.stage_order then 'advanced'
+        when s.next_stage_order > s.order_on_exit then 'advanced'
         else 'regressed'
     end as exit_to,
+    s.exited_at is not null and not s.is_next_merged and not s.is_next_deleted as is_finished,
     s.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment
 from stays as s
 inner join core.dim_dates as d on s.valid_from_at::date = d.date_day
@@ -912,7 +920,7 @@ with lives as (
         count(*) filter (outcome = 'open' and close_date > close_date_before) as push_count,
         count(*) filter (outcome = 'open' and close_date > close_date_before and date_trunc('quarter', close_date) > date_trunc('quarter', close_date_before)) as slip_count
     from (
-        select *, outcome = 'open' and lag(outcome, 1, 'open') over one <> 'open' as was_reopened, lag(close_date) over one as close_date_before
+        select *, outcome = 'open' and lag(outcome, 1, 'open') over one <> 'open' as was_reopened, lag(close_date ignore nulls) over one as close_date_before
         from core.fct_opportunity_states
         window one as (partition by opportunity_id order by valid_from_at)
     )
@@ -1071,7 +1079,8 @@ said as (
 )
 select
     s.activity_id, s.source_system, s.type, u.rep_id, coalesce(a.account_id, d.account_id, s.source_account_id) as account_id, d.opportunity_id, c.contact_id,
-    s.occurred_at, s.duration_minutes, s.direction, s.outcome, s.is_completed and s.occurred_at <= n.as_of_at as is_completed
+    s.occurred_at, s.duration_minutes, s.direction, s.outcome, s.is_completed and s.occurred_at <= n.as_of_at as is_completed,
+    greatest(s.occurred_at, s.created_at) as learned_at
 from said as s
 cross join instants as n
 left join users as u on s.source_system = u.source_system and s.source_user_id = u.source_user_id
@@ -1087,7 +1096,7 @@ where lower(affiliation) <> 'internal';
 create temp table recorded as
 select
     c.id as activity_id, 'gong' as source_system, c.type, u.rep_id, x.account_id, x.opportunity_id, g.contact_id, c.occurred_at, c.duration_minutes, c.direction, c.outcome,
-    c.is_completed and c.occurred_at <= n.as_of_at as is_completed
+    c.is_completed and c.occurred_at <= n.as_of_at as is_completed, c.occurred_at as learned_at
 from (
     select
         'gong-' || id as id, 'gong-' || primaryUserId as source_user_id,
@@ -1170,6 +1179,13 @@ from (
     group by c.leading_id
 );
 
+create temp table answered as
+select distinct o.activity_id
+from logged as o
+inner join logged as i on o.rep_id = i.rep_id and coalesce(o.contact_id, o.opportunity_id, o.account_id) = coalesce(i.contact_id, i.opportunity_id, i.account_id)
+    and i.occurred_at > o.occurred_at and i.occurred_at <= o.occurred_at + interval 7 days
+where o.type = 'email' and o.direction = 'outbound' and o.is_completed and i.type = 'email' and i.direction = 'inbound' and i.is_completed;
+
 create table core.fct_activities as
 select
     a.activity_id, a.source_system, if(t.leading_id is null, a.source_system, a.source_system || ',' || t.sources) as sources,
@@ -1179,9 +1195,10 @@ select
         coalesce(t.type, a.type) in ('meeting', 'demo')
         or (coalesce(t.type, a.type) = 'call' and coalesce(a.outcome = 'connected', false))
         or (a.type = 'email' and coalesce(a.direction = 'inbound', false))
-    ) as is_two_way_candidate,
+        or a.activity_id in (from answered)
+    ) as is_two_way,
     coalesce(t.duplicate_count, 0)::integer as duplicate_count,
-    a.occurred_at::date as activity_date, date_trunc('week', a.occurred_at)::date as week_start_date, a.occurred_at
+    a.occurred_at::date as activity_date, date_trunc('week', a.occurred_at)::date as week_start_date, a.occurred_at, a.learned_at
 from (select * from logged union all select * from recorded) as a
 anti join copies as c on a.activity_id = c.activity_id
 left join led as t on a.activity_id = t.leading_id;
@@ -1234,20 +1251,436 @@ inner join core.dim_dates as d on c.period_start_date = d.date_day
 left join open_rates as r on c.currency_code = r.currency_code and c.submitted_at::date >= r.valid_from_date and c.submitted_at::date < coalesce(r.valid_to_date, 'infinity')
 where c.submitted_at <= (select as_of_at from instants) and c.learned_at <= (select as_of_at from instants);
 
-create table core.fct_bookings as
+-- What deals are counted by: where each stage of theirs led, when they were open, in which periods they closed or were created.
+create table core.fct_stage_entries as
+with entries as (
+    select s.*, count(*) filter (s.is_finished) over (partition by s.opportunity_id, s.pipeline, s.stage) as finished_stay_count
+    from core.fct_stage_stays as s inner join core.fct_opportunities as d on s.opportunity_id = d.opportunity_id
+    where s.outcome = 'open' and not d.is_deleted and d.merged_into_id is null and not d.is_excluded
+    qualify s.is_first_entry
+),
+arrivals as (
+    select opportunity_id, pipeline, stage_order, outcome, entered_at as arrived_at from core.fct_stage_stays where outcome = 'open'
+    union all
+    select opportunity_id, null, null, outcome, valid_from_at from core.fct_opportunity_states where outcome <> 'open'
+),
+fates as (
+    select
+        e.stay_id,
+        min(a.arrived_at) filter (a.outcome = 'won' or (a.outcome = 'open' and a.pipeline = e.pipeline and a.stage_order > coalesce(o.stage_order, e.stage_order))) as reached_at,
+        min(a.arrived_at) filter (a.outcome = 'lost') as lost_at
+    from entries as e
+    inner join arrivals as a on e.opportunity_id = a.opportunity_id and a.arrived_at > e.entered_at
+    left join core.dim_stages as o on e.pipeline = o.pipeline and e.stage = o.stage and a.arrived_at >= o.valid_from_at and a.arrived_at < coalesce(o.valid_to_at, 'infinity')
+    group by e.stay_id
+)
 select
-    w.opportunity_id, w.fiscal_quarter, w.quarter_start_date, w.booking_date, w.credited_rep_id as rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
-    w.amount, w.currency_code, round(coalesce(w.amount, 0) * coalesce(r.rate_to_base, o.rate_to_base, 0), 2)::decimal(18, 2) as won_amount_base
-from (
-    select s.*, d.fiscal_quarter, d.quarter_start_date
+    e.stay_id, e.opportunity_id, e.pipeline, e.stage, e.stage_order, e.entered_at, e.entered_date, e.fiscal_quarter, e.quarter_start_date, e.rep_id, e.team, e.segment,
+    case
+        when f.reached_at < coalesce(f.lost_at, 'infinity') then 'reached'
+        when f.lost_at <= coalesce(f.reached_at, 'infinity') then 'lost'
+        else 'open'
+    end as fate,
+    days(e.entered_at, coalesce(least(f.reached_at, f.lost_at), n.as_of_at)) as followed_days,
+    days(e.entered_at, n.as_of_at) as known_days,
+    e.finished_stay_count::integer as finished_stay_count
+from entries as e cross join instants as n left join fates as f on e.stay_id = f.stay_id;
+
+create table core.fct_open_periods as
+with turns as (
+    select
+        opportunity_id, valid_from_at::date as from_date, is_open,
+        lead(valid_from_at::date) over (partition by opportunity_id order by valid_from_at) as to_date
+    from (
+        select opportunity_id, valid_from_at, outcome = 'open' and not is_deleted and merged_into_id is null as is_open
+        from core.fct_opportunity_states where not is_excluded
+        qualify is_open is distinct from lag(is_open) over (partition by opportunity_id order by valid_from_at)
+    )
+),
+numbered as (
+    select *, sum((from_date > coalesce(date_before, '-infinity'))::integer) over (partition by opportunity_id order by from_date, to_date nulls last rows unbounded preceding) as period_number
+    from (select *, lag(to_date) over (partition by opportunity_id order by from_date, to_date nulls last) as date_before from turns where is_open)
+)
+select
+    opportunity_id, period_number::integer as period_number, min(from_date) as open_from_date,
+    nullif(max(coalesce(to_date, 'infinity')), 'infinity') as open_to_date
+from numbered group by opportunity_id, period_number;
+
+create temp table excluded_losses as
+select distinct lower(trim(reason)) as loss_reason from read_csv(getvariable('seeds') || '/excluded_loss_reasons.csv') where reason is not null;
+
+create table core.fct_closings as
+with closings as (
+    select *
+    from (
+        select
+            s.*, unnest(['quarter', 'month']) as period_type, unnest([d.quarter_start_date, d.month_start_date]) as period_start_date,
+            unnest([d.quarter_end_date, last_day(d.date_day)]) as period_end_date, d.fiscal_quarter, d.quarter_start_date
+        from core.fct_opportunity_states as s inner join core.dim_dates as d on s.booking_date = d.date_day
+        where s.outcome <> 'open' and not s.is_deleted and s.merged_into_id is null and not s.is_excluded
+    )
+    where coalesce(valid_to_at, 'infinity') >= (period_end_date + 1)::timestamp
+    qualify row_number() over (partition by opportunity_id, period_type, period_start_date order by outcome <> 'won', valid_from_at) = 1
+)
+select
+    c.opportunity_id, c.period_type, c.period_start_date, c.period_end_date, c.fiscal_quarter, c.quarter_start_date, c.outcome, c.booking_date, c.credited_rep_id as rep_id,
+    coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment, coalesce(i.type, 'unknown') as deal_type, c.loss_reason,
+    c.outcome = 'lost' and coalesce(lower(trim(c.loss_reason)) in (from excluded_losses), false) as is_excluded_loss, c.amount, c.currency_code,
+    round(coalesce(c.amount, 0) * coalesce(r.rate_to_base, o.rate_to_base, 0), 2)::decimal(18, 2) as amount_base,
+    i.created_at::date as created_date, (c.booking_date - i.created_at::date)::integer as cycle_days, c.valid_from_at as recorded_at
+from closings as c
+inner join deals as i on c.opportunity_id = i.opportunity_id
+left join rates as r on c.currency_code = r.currency_code and r.rate_type = 'dated' and c.booking_date >= r.valid_from_date and c.booking_date < coalesce(r.valid_to_date, 'infinity')
+left join open_rates as o on c.currency_code = o.currency_code and c.booking_date >= o.valid_from_date and c.booking_date < coalesce(o.valid_to_date, 'infinity')
+left join attributes as a on c.credited_rep_id = a.rep_id and c.booking_date >= a.valid_from_date and c.booking_date < coalesce(a.valid_to_date, 'infinity');
+
+create table core.fct_bookings as
+select opportunity_id, fiscal_quarter, quarter_start_date, booking_date, rep_id, team, segment, amount, currency_code, amount_base as won_amount_base
+from core.fct_closings where period_type = 'quarter' and outcome = 'won';
+
+create table core.fct_created_deals as
+select
+    o.opportunity_id, o.created_date, d.month_start_date, d.fiscal_quarter, d.quarter_start_date, s.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
+    coalesce(o.type, 'unknown') as deal_type, o.outcome, o.outcome = 'lost' and coalesce(lower(trim(o.loss_reason)) in (from excluded_losses), false) as is_excluded_loss,
+    o.amount, o.currency_code, o.amount_base, o.sales_cycle_days as cycle_days
+from core.fct_opportunities as o
+inner join core.dim_dates as d on o.created_date = d.date_day
+inner join core.fct_opportunity_states as s on o.opportunity_id = s.opportunity_id and s.state_number = 1
+left join attributes as a on s.rep_id = a.rep_id and o.created_date >= a.valid_from_date and o.created_date < coalesce(a.valid_to_date, 'infinity')
+where not o.is_deleted and o.merged_into_id is null and not o.is_excluded;
+
+-- What a quarter had won, and what of its quota people carried, day by day as known then; and by week.
+create table core.fct_booking_changes as
+with wins as (
+    select
+        s.opportunity_id, d.fiscal_quarter, d.quarter_start_date, s.credited_rep_id as rep_id, s.amount, s.currency_code, s.booking_date, s.valid_from_at::date as from_date,
+        if(s.valid_to_at < (d.quarter_end_date + 1)::timestamp, s.valid_to_at::date, null) as to_date
     from core.fct_opportunity_states as s inner join core.dim_dates as d on s.booking_date = d.date_day
     where s.outcome = 'won' and not s.is_deleted and s.merged_into_id is null and not s.is_excluded
-        and (s.valid_to_at is null or s.valid_to_at >= (d.quarter_end_date + 1)::timestamp)
-    qualify row_number() over (partition by s.opportunity_id, d.quarter_start_date order by s.valid_from_at) = 1
-) as w
-left join rates as r on w.currency_code = r.currency_code and r.rate_type = 'dated' and w.booking_date >= r.valid_from_date and w.booking_date < coalesce(r.valid_to_date, 'infinity')
-left join open_rates as o on w.currency_code = o.currency_code and w.booking_date >= o.valid_from_date and w.booking_date < coalesce(o.valid_to_date, 'infinity')
-left join attributes as a on w.credited_rep_id = a.rep_id and w.booking_date >= a.valid_from_date and w.booking_date < coalesce(a.valid_to_date, 'infinity');
+    qualify to_date is not null or row_number() over (partition by s.opportunity_id, d.quarter_start_date, to_date is null order by s.valid_from_at) = 1
+),
+changes as (
+    select
+        w.opportunity_id, w.fiscal_quarter, w.quarter_start_date, unnest([w.from_date, w.to_date]) as change_date, w.rep_id,
+        coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
+        unnest([1, -1]) * round(coalesce(w.amount, 0) * coalesce(r.rate_to_base, o.rate_to_base, 0), 2)::decimal(18, 2) as amount
+    from wins as w
+    left join rates as r on w.currency_code = r.currency_code and r.rate_type = 'dated' and w.booking_date >= r.valid_from_date and w.booking_date < coalesce(r.valid_to_date, 'infinity')
+    left join open_rates as o on w.currency_code = o.currency_code and w.booking_date >= o.valid_from_date and w.booking_date < coalesce(o.valid_to_date, 'infinity')
+    left join attributes as a on w.rep_id = a.rep_id and w.booking_date >= a.valid_from_date and w.booking_date < coalesce(a.valid_to_date, 'infinity')
+)
+select * exclude (amount), sum(amount)::decimal(18, 2) as won_amount_base
+from changes where change_date is not null group by all having sum(amount) <> 0;
+
+create temp table quarters as
+select distinct fiscal_quarter, quarter_start_date, quarter_end_date from core.dim_dates;
+
+create table core.fct_quota_periods as
+with spans as (
+    select distinct
+        unnest(['quarter', 'month']) as period_type, unnest([d.quarter_start_date, d.month_start_date]) as period_start_date,
+        unnest([d.quarter_end_date, last_day(d.date_day)]) as period_end_date, d.fiscal_quarter, d.quarter_start_date
+    from core.dim_dates as d
+    where d.quarter_end_date >= (select min(period_start_date) from core.fct_quotas) and d.quarter_start_date <= (select max(period_end_date) from core.fct_quotas)
+),
+stints as (
+    select rep_id, coalesce(team, 'unassigned') as team, coalesce(segment, 'unassigned') as segment, valid_from_date as from_date, if(valid_to_date <= as_of_date, valid_to_date - 1, date '9999-12-31') as to_date
+    from assignments, instants where status <> 'left' and valid_from_date <= as_of_date
+    union all
+    select distinct rep_id, 'unassigned', 'unassigned', date '1900-01-01', date '9999-12-31' from core.fct_quotas anti join assignments using (rep_id)
+),
+quotas as (
+    select rep_id, quota_type, period_start_date as quota_start_date, period_end_date as quota_end_date, coalesce(quota_amount_base, 0) as amount
+    from core.fct_quotas where not has_reports
+),
+-- where the ramped version takes the full quota: the days before, between and after somebody's ramped ones
+unramped as (
+    select rep_id, unnest([coalesce(last_end + 1, date '1900-01-01'), if(is_last, latest_end + 1, null)]) as from_date, unnest([quota_start_date - 1, date '9999-12-31']) as to_date
+    from (
+        select
+            *, max(quota_end_date) over (one rows between unbounded preceding and 1 preceding) as last_end,
+            max(quota_end_date) over (partition by rep_id) as latest_end, row_number() over one = count(*) over (partition by rep_id) as is_last
+        from quotas where quota_type = 'ramped'
+        window one as (partition by rep_id order by quota_start_date, quota_end_date)
+    )
+),
+counted as (
+    select *, quota_start_date as from_date, quota_end_date as to_date from quotas
+    union all
+    select q.* replace ('ramped' as quota_type), greatest(q.quota_start_date, u.from_date), least(q.quota_end_date, u.to_date)
+    from quotas as q left join unramped as u on q.rep_id = u.rep_id and u.from_date <= u.to_date and u.from_date <= q.quota_end_date and u.to_date >= q.quota_start_date
+    where q.quota_type = 'full' and (u.rep_id is not null or q.rep_id not in (select rep_id from unramped))
+)
+select
+    c.rep_id, p.period_type, p.period_start_date, p.period_end_date, p.fiscal_quarter, p.quarter_start_date, s.team, s.segment,
+    coalesce(sum(part) filter (c.quota_type = 'full'), 0)::decimal(18, 2) as full_quota_amount, coalesce(sum(part) filter (c.quota_type = 'ramped'), 0)::decimal(18, 2) as ramped_quota_amount
+from counted as c
+inner join stints as s on c.rep_id = s.rep_id and c.from_date <= s.to_date and c.to_date >= s.from_date
+inner join spans as p on p.period_start_date <= least(c.to_date, s.to_date) and p.period_end_date >= greatest(c.from_date, s.from_date),
+    lateral (select
+        round(c.amount * (least(c.to_date, s.to_date, p.period_end_date) - c.quota_start_date + 1) / (c.quota_end_date - c.quota_start_date + 1), 2)
+        - round(c.amount * (greatest(c.from_date, s.from_date, p.period_start_date) - c.quota_start_date) / (c.quota_end_date - c.quota_start_date + 1), 2) as part)
+group by all;
+
+create table core.fct_quota_changes as
+with parts as (
+    select
+        s.rep_id, p.fiscal_quarter, p.quarter_start_date, coalesce(s.team, 'unassigned') as team, coalesce(s.segment, 'unassigned') as segment,
+        s.valid_from_date as come_date, if(s.valid_to_date <= n.as_of_date, s.valid_to_date, null) as go_date, q.period_start_date, q.quota_amount_base,
+        q.period_end_date - q.period_start_date + 1 as days, greatest(q.period_start_date, p.quarter_start_date, come_date) as start_date, least(q.period_end_date, p.quarter_end_date) + 1 as end_date
+    from assignments as s cross join instants as n
+    inner join core.fct_quotas as q on s.rep_id = q.rep_id and q.period_end_date >= s.valid_from_date
+    inner join quarters as p on q.period_start_date <= p.quarter_end_date and q.period_end_date >= p.quarter_start_date and p.quarter_end_date >= s.valid_from_date
+    where s.status <> 'left' and s.valid_from_date <= n.as_of_date and q.quota_type = 'full' and not q.has_reports
+),
+amounts as (
+    select
+        *, round(quota_amount_base * (start_date - period_start_date) / days, 2)::decimal(18, 2) as by_start, round(quota_amount_base * (end_date - period_start_date) / days, 2)::decimal(18, 2) as by_end,
+        round(quota_amount_base * (greatest(go_date, start_date) - period_start_date) / days, 2)::decimal(18, 2) as by_going
+    from parts
+),
+changes as (
+    select rep_id, fiscal_quarter, quarter_start_date, team, segment, unnest([come_date, if(go_date < end_date, go_date, null)]) as change_date, unnest([by_end - by_start, by_going - by_end]) as amount
+    from amounts
+    union all
+    select rep_id, fiscal_quarter, quarter_start_date, team, segment, date '1900-01-01', full_quota_amount
+    from core.fct_quota_periods anti join assignments using (rep_id) where period_type = 'quarter'
+)
+select * exclude (amount), sum(amount)::decimal(18, 2) as full_quota_amount
+from changes where change_date is not null group by all having sum(amount) <> 0;
+
+create table core.fct_weekly_quotas as
+with looked_at as (
+    select
+        *, date_trunc('week', lag(quarter_start_date) over (order by quarter_start_date))::date as first_week_start_date,
+        date_trunc('week', quarter_end_date + 1)::date - 7 as last_week_start_date
+    from quarters
+),
+weekly as (
+    select
+        c.rep_id, c.team, c.segment, q.fiscal_quarter, q.quarter_start_date, q.last_week_start_date,
+        greatest(date_trunc('week', c.change_date)::date, q.first_week_start_date) as week_start_date, sum(c.quota) as quota, sum(c.won) as won
+    from (
+        select rep_id, team, segment, quarter_start_date, change_date, full_quota_amount as quota, 0 as won from core.fct_quota_changes
+        union all
+        select rep_id, team, segment, quarter_start_date, change_date, 0, won_amount_base from core.fct_booking_changes
+    ) as c
+    inner join looked_at as q on c.quarter_start_date = q.quarter_start_date
+    group by all
+),
+running as (
+    select
+        * replace (sum(quota) over one as quota, sum(won) over one as won),
+        unnest(range(
+            greatest(week_start_date, (select date_trunc('week', history_starts_at)::date from instants))::timestamp,
+            least(coalesce(lead(week_start_date) over one, 'infinity'), last_week_start_date + 7, (select date_trunc('week', as_of_date)::date + 7 from instants))::timestamp,
+            interval 7 days
+        ))::date as this_week_start_date
+    from weekly
+    window one as (partition by rep_id, team, segment, quarter_start_date order by week_start_date)
+)
+select
+    rep_id, team, segment, this_week_start_date as week_start_date, this_week_start_date + 6 as week_end_date, fiscal_quarter as target_fiscal_quarter,
+    quarter_start_date as target_quarter_start_date, quota::decimal(18, 2) as quota_amount, won::decimal(18, 2) as won_amount
+from running where quota <> 0 or won <> 0;
+
+create table core.fct_weekly_pipeline as
+with flows as (
+    select
+        rep_id, team, segment, week_start_date, target_fiscal_quarter, target_quarter_start_date, sum(amount_base) as net_amount,
+        sum(case when movement_order in (2, 4, 7) then 1 when movement_order in (1, 3, 8) then -1 else 0 end) as net_count
+    from core.fct_pipeline_movements group by all
+),
+running as (
+    select
+        *, sum(net_amount) over one as ending_amount, sum(net_count) over one as open_deal_count,
+        unnest(if(
+            ending_amount = 0 and open_deal_count = 0, [week_start_date],
+            range(week_start_date::timestamp, coalesce(lead(week_start_date) over one, (select date_trunc('week', as_of_date)::date + 7 from instants))::timestamp, interval 7 days)::date[]
+        )) as this_week_start_date
+    from flows
+    window one as (partition by rep_id, team, segment, target_fiscal_quarter order by week_start_date)
+)
+select
+    r.rep_id, r.team, r.segment, d.date_day as week_start_date, d.week_end_date, d.week_fiscal_quarter as fiscal_quarter, d.week_quarter_start_date as quarter_start_date,
+    r.target_fiscal_quarter, r.target_quarter_start_date, if(d.date_day = r.week_start_date, ending_amount - net_amount, ending_amount)::decimal(18, 2) as starting_amount,
+    ending_amount::decimal(18, 2) as ending_amount, open_deal_count::integer as open_deal_count
+from running as r inner join core.dim_dates as d on r.this_week_start_date = d.date_day;
+
+-- People: a spell's tenure months, and who stood, came, moved and left in each quarter.
+create table core.fct_rep_tenure_months as
+with spells as (
+    select
+        rep_id, spell_number, any_value(as_of_date) as as_of_date, any_value(history_starts_at)::date as history_start_date, min(valid_from_date) filter (role = 'rep') as start_date,
+        max(spell_end_date) filter (spell_end_date <= as_of_date) as spell_end_date, max(coalesce(valid_to_date, 'infinity')) filter (role = 'rep') as role_to_date,
+        arg_min({'team': team, 'segment': segment}, valid_from_date) filter (role = 'rep') as place
+    from assignments, instants where status <> 'left' and valid_from_date <= as_of_date
+    group by rep_id, spell_number having start_date is not null
+),
+tenures as (
+    select
+        s.rep_id, s.spell_number, s.as_of_date, s.start_date,
+        case
+            when s.role_to_date <= s.as_of_date and s.role_to_date <= coalesce(s.spell_end_date, 'infinity') then 'changed_role'
+            when s.spell_end_date is not null then 'left'
+        end as end_kind,
+        case end_kind when 'left' then s.spell_end_date when 'changed_role' then s.role_to_date - 1 end as end_date,
+        if(end_kind = 'left', coalesce(l.end_reason, 'other'), null) as end_reason, coalesce(s.place.team, 'unassigned') as team, coalesce(s.place.segment, 'unassigned') as segment,
+        d.fiscal_quarter as hire_quarter, d.quarter_start_date as hire_quarter_start_date, s.history_start_date, s.start_date <= s.history_start_date as is_left_truncated
+    from spells as s
+    inner join core.dim_dates as d on s.start_date = d.date_day
+    left join (select rep_id, spell_number, max(end_reason) as end_reason from assignments group by all) as l on s.rep_id = l.rep_id and s.spell_number = l.spell_number
+),
+months as (
+    select *, (start_date + to_months(tenure_month - 1))::date as month_start_date, (start_date + to_months(tenure_month))::date - 1 as month_end_date
+    from (select *, unnest(range(1, date_diff('month', start_date, coalesce(end_date, as_of_date)) + 2))::integer as tenure_month from tenures)
+    where month_start_date <= coalesce(end_date, as_of_date)
+),
+quotas as (
+    select rep_id, period_start_date, period_end_date, quota_amount_base as amount, period_end_date - period_start_date + 1 as days
+    from core.fct_quotas semi join tenures using (rep_id) where quota_type = 'full' and not has_reports
+),
+-- the rep's own, and for whom those do not cover a month whole the median of the segment's
+own as (
+    select m.rep_id, m.spell_number, m.tenure_month, sum(q.amount * overlap / q.days) as amount, sum(overlap) as covered
+    from months as m inner join quotas as q on m.rep_id = q.rep_id and q.period_start_date <= m.month_end_date and q.period_end_date >= m.month_start_date,
+        lateral (select least(q.period_end_date, m.month_end_date) - greatest(q.period_start_date, m.month_start_date) + 1 as overlap)
+    group by all
+),
+stand_ins as (
+    select m.rep_id, m.spell_number, m.tenure_month, sum(q.amount * overlap / q.days) as amount, sum(overlap) as covered
+    from months as m
+    inner join attributes as a on m.rep_id = a.rep_id and m.month_start_date >= a.valid_from_date and m.month_start_date < coalesce(a.valid_to_date, 'infinity')
+    inner join (
+        select a.segment, q.period_start_date, q.period_end_date, q.days, median(q.amount) as amount
+        from quotas as q inner join attributes as a on q.rep_id = a.rep_id and q.period_start_date >= a.valid_from_date and q.period_start_date < coalesce(a.valid_to_date, 'infinity')
+        group by all
+    ) as q on a.segment = q.segment and q.period_start_date <= m.month_end_date and q.period_end_date >= m.month_start_date,
+        lateral (select least(q.period_end_date, m.month_end_date) - greatest(q.period_start_date, m.month_start_date) + 1 as overlap)
+    group by all
+),
+won as (
+    select m.rep_id, m.spell_number, m.tenure_month, sum(b.won_amount_base) as amount
+    from months as m
+    inner join core.fct_opportunities as o on m.rep_id = o.first_pipeline_rep_id
+    inner join core.fct_bookings as b on o.opportunity_id = b.opportunity_id and b.booking_date >= m.month_start_date and b.booking_date <= least(m.month_end_date, m.end_date)
+    where b.won_amount_base > 0
+    group by all
+),
+measured as (
+    select
+        m.*, m.month_end_date <= m.as_of_date as is_finished, is_finished and m.month_end_date <= coalesce(m.end_date, 'infinity') as is_worked_whole,
+        coalesce(m.end_date between m.month_start_date and m.month_end_date, false) as is_last_month, coalesce(w.amount, 0)::decimal(18, 2) as won,
+        round(case when o.covered >= m.month_end_date - m.month_start_date + 1 then o.amount when s.covered >= m.month_end_date - m.month_start_date + 1 then s.amount end, 2)::decimal(18, 2) as quota
+    from months as m
+    left join won as w using (rep_id, spell_number, tenure_month)
+    left join own as o using (rep_id, spell_number, tenure_month)
+    left join stand_ins as s using (rep_id, spell_number, tenure_month)
+),
+trailed as (
+    select *, sum(won) over three as trailing_won, if(count(quota) over three = 3, nullif(sum(quota) over three, 0), null) as trailing_quota, is_worked_whole and tenure_month >= 3 as is_judged
+    from measured
+    window three as (partition by rep_id, spell_number order by tenure_month rows 2 preceding)
+)
+select
+    rep_id, spell_number, tenure_month, month_start_date, month_end_date, start_date, end_date, end_kind, end_reason, hire_quarter, hire_quarter_start_date, history_start_date, team, segment,
+    is_left_truncated, is_finished, is_worked_whole, is_last_month, won as won_amount_base, quota as full_quota_amount_base, trailing_won::decimal(18, 2) as trailing_won_amount_base,
+    trailing_quota::decimal(18, 2) as trailing_full_quota_amount_base, is_judged and trailing_quota is not null as is_measured,
+    coalesce(is_judged and trailing_won >= 0.8 * trailing_quota, false) as is_on_target
+from trailed;
+
+create table core.fct_rep_quarters as
+with seasons as (
+    select q.*, least(q.quarter_end_date, n.as_of_date) as last_date, least(q.quarter_end_date, n.as_of_date) + 1 as next_date, q.quarter_end_date <= n.as_of_date as is_complete
+    from quarters as q cross join instants as n where q.quarter_end_date >= n.history_starts_at::date and q.quarter_start_date <= n.as_of_date
+),
+stints as (
+    select
+        rep_id, spell_number, row_number() over one as assignment_number, role = 'rep' as is_rep, coalesce(team, 'unassigned') as team, coalesce(segment, 'unassigned') as segment,
+        if(spell_start_date <= history_starts_at::date, date '1900-01-01', spell_start_date) as joined_date, if(spell_end_date <= as_of_date, spell_end_date, null) as left_date,
+        if(assignment_number = 1, joined_date, valid_from_date) as from_date, lead(valid_from_date) over one as next_from_date,
+        coalesce(next_from_date, left_date + 1) as to_date, next_from_date is null and left_date is not null as is_left
+    from assignments, instants where status <> 'left' and valid_from_date <= as_of_date
+    window one as (partition by rep_id, spell_number order by valid_from_date)
+),
+neighbours as (
+    select
+        s.*, coalesce(e.end_reason, 'other') as end_reason, lag(if(is_rep, {'segment': segment, 'team': team}, null)) over one as before, lead(if(is_rep, {'segment': segment, 'team': team}, null)) over one as after,
+        max(left_date) filter (is_left and is_rep) over (partition by s.rep_id, s.spell_number) as rep_left_date
+    from stints as s left join (select rep_id, spell_number, max(end_reason) as end_reason from assignments group by all) as e on s.rep_id = e.rep_id and s.spell_number = e.spell_number
+    window one as (partition by s.rep_id, s.spell_number order by assignment_number)
+),
+-- the reps that together made the first half of what was won in the four quarters before, largest first
+top_tier as (
+    select quarter_start_date, rep_id
+    from (
+        select q.quarter_start_date, b.rep_id, sum(b.won_amount_base) as won
+        from seasons as q
+        inner join core.fct_bookings as b on b.quarter_start_date < q.quarter_start_date and b.quarter_start_date >= q.quarter_start_date - interval 12 months
+        where b.quarter_start_date in (select quarter_start_date from seasons) and b.rep_id <> 'unassigned' and b.won_amount_base > 0
+        group by all
+    )
+    qualify sum(won) over (partition by quarter_start_date order by won desc, rep_id rows unbounded preceding) - won < 0.5 * sum(won) over (partition by quarter_start_date)
+),
+counted as (
+    select
+        s.*, q.* exclude (next_date), t.rep_id is not null as is_top_tier, s.rep_left_date <= q.last_date as has_left,
+        (s.from_date <= q.quarter_start_date and coalesce(s.to_date, 'infinity') > q.quarter_start_date and s.joined_date < q.quarter_start_date)::integer as headcount_start,
+        (s.assignment_number = 1 and s.from_date between q.quarter_start_date and q.last_date)::integer as joined_count,
+        s.assignment_number > 1 and s.from_date - 1 between q.quarter_start_date and q.last_date as is_moved_in,
+        not s.is_left and coalesce(s.to_date - 1 between q.quarter_start_date and q.last_date, false) as is_moved_out,
+        (s.is_left and s.left_date between q.quarter_start_date and q.last_date)::integer as left_count,
+        (s.from_date <= q.next_date and coalesce(s.to_date, 'infinity') > q.next_date and s.joined_date < q.next_date)::integer as headcount_end
+    from neighbours as s
+    inner join seasons as q on s.from_date <= q.next_date and q.quarter_start_date < coalesce(s.to_date, 'infinity')
+    left join top_tier as t on q.quarter_start_date = t.quarter_start_date and s.rep_id = t.rep_id
+    where s.is_rep
+)
+select
+    rep_id, spell_number, assignment_number::integer as assignment_number, team, segment, fiscal_quarter, quarter_start_date, quarter_end_date, is_complete, headcount_start, joined_count,
+    (is_moved_in and before is null)::integer as moved_in_company_count, (is_moved_out and after is null)::integer as moved_out_company_count,
+    (is_moved_in and before.segment is distinct from segment)::integer as moved_in_segment_count, (is_moved_out and after.segment is distinct from segment)::integer as moved_out_segment_count,
+    (is_moved_in and before.team is distinct from team)::integer as moved_in_team_count, (is_moved_out and after.team is distinct from team)::integer as moved_out_team_count,
+    moved_in_company_count as moved_in_rep_count, moved_out_company_count as moved_out_rep_count, left_count,
+    if(end_reason = 'voluntary', left_count, 0) as voluntary_left_count, if(end_reason = 'involuntary', left_count, 0) as involuntary_left_count,
+    if(end_reason not in ('voluntary', 'involuntary'), left_count, 0) as other_left_count, if(is_top_tier, left_count, 0) as top_tier_left_count,
+    if(has_left, 0, headcount_start) as retained_count, headcount_end
+from counted
+where headcount_start + joined_count + left_count + headcount_end + moved_in_company_count + moved_out_company_count + moved_in_segment_count + moved_out_segment_count
+    + moved_in_team_count + moved_out_team_count > 0;
+
+-- Where a rep stood, by number; what was done for each account and week from there.
+create temp table places as
+select (row_number() over (order by rep_id, valid_from_date))::smallint as place, * from attributes
+union all
+select 0, 'unassigned', 'unassigned', 'unassigned', null, null;
+
+create temp table account_touches as
+select coalesce(p.place, 0::smallint) as place, a.week_start_date, a.type as activity_type, a.account_id, count(*) as completed_count, count(*) filter (a.is_two_way) as two_way_count
+from core.fct_activities as a
+left join places as p on a.rep_id = p.rep_id and a.activity_date >= p.valid_from_date and a.activity_date < coalesce(p.valid_to_date, 'infinity')
+where a.is_completed and a.type <> 'task'
+group by all;
+
+create temp table deal_touches as
+select distinct coalesce(p.place, 0::smallint) as place, a.week_start_date, a.type as activity_type, a.opportunity_id
+from core.fct_activities as a
+inner join core.fct_open_periods as o on a.opportunity_id = o.opportunity_id and a.activity_date >= o.open_from_date and a.activity_date <= coalesce(o.open_to_date, 'infinity')
+left join places as p on a.rep_id = p.rep_id and a.activity_date >= p.valid_from_date and a.activity_date < coalesce(p.valid_to_date, 'infinity')
+where a.is_completed and a.type <> 'task';
+
+create table core.fct_rep_activity_weeks as
+select
+    p.rep_id, p.team, p.segment, t.week_start_date, t.activity_type, sum(t.completed_count)::integer as completed_count, sum(t.two_way_count)::integer as two_way_count
+from (select place, week_start_date, activity_type, sum(completed_count) as completed_count, sum(two_way_count) as two_way_count from account_touches group by all) as t
+inner join places as p using (place)
+group by all;
+
+create temp table working_days as
+select r.rep_id, coalesce(r.role, 'rep') as role, coalesce(r.team, 'unassigned') as team, coalesce(r.segment, 'unassigned') as segment, d.date_day, d.week_start_date, d.fiscal_quarter, d.quarter_start_date
+from assignments as r cross join instants as n
+inner join core.dim_dates as d on d.date_day >= greatest(r.valid_from_date, n.history_starts_at::date) and d.date_day < least(coalesce(r.valid_to_date, 'infinity'), n.as_of_date + 1)
+where r.status = 'active' and d.is_working_day;
 
 -- Leading indicators. A level is a row of this table: its name, and the grouping set that stands for it.
 create table leading_indicators.weekly_pipeline_waterfall as
@@ -1353,42 +1786,13 @@ create temp macro wilson(successes, n, sign) as
 (2e0 * successes + 1.959963984540054e0 * 1.959963984540054e0 + sign * 1.959963984540054e0
     * sqrt(1.959963984540054e0 * 1.959963984540054e0 + 4e0 * successes * (n - successes) / nullif(n, 0))) / (2e0 * (n + 1.959963984540054e0 * 1.959963984540054e0));
 
-create temp table followed as
-with entries as (
-    select s.*
-    from core.fct_stage_stays as s inner join core.fct_opportunities as d on s.opportunity_id = d.opportunity_id
-    where s.is_first_entry and s.outcome = 'open' and not d.is_deleted and d.merged_into_id is null and not d.is_excluded
-),
-arrivals as (
-    select opportunity_id, pipeline, stage_order, outcome, entered_at as arrived_at from core.fct_stage_stays where outcome = 'open'
-    union all
-    select opportunity_id, null, null, outcome, valid_from_at from core.fct_opportunity_states where outcome <> 'open'
-),
-fates as (
-    select
-        e.stay_id,
-        min(a.arrived_at) filter (a.outcome = 'won' or (a.outcome = 'open' and a.pipeline = e.pipeline and a.stage_order > coalesce(o.stage_order, e.stage_order))) as reached_at,
-        min(a.arrived_at) filter (a.outcome = 'lost') as lost_at
-    from entries as e
-    inner join arrivals as a on e.opportunity_id = a.opportunity_id and a.arrived_at > e.entered_at
-    left join core.dim_stages as o on e.pipeline = o.pipeline and e.stage = o.stage and a.arrived_at >= o.valid_from_at and a.arrived_at < coalesce(o.valid_to_at, 'infinity')
-    group by e.stay_id
-)
-select
-    e.*,
-    coalesce(f.reached_at < f.lost_at or (f.reached_at is not null and f.lost_at is null), false)::integer as is_reached,
-    coalesce(f.lost_at <= f.reached_at or (f.lost_at is not null and f.reached_at is null), false)::integer as is_lost,
-    days(e.entered_at, coalesce(least(f.reached_at, f.lost_at), n.as_of_at)) as followed_days,
-    days(e.entered_at, n.as_of_at) as known_days
-from entries as e cross join instants as n left join fates as f on e.stay_id = f.stay_id;
-
 create table leading_indicators.stage_conversion as
 with members as (
     select
         unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, pipeline, stage, fiscal_quarter, quarter_start_date,
-        opportunity_id, stage_order, is_reached, is_lost, 1 - is_reached - is_lost as is_open, followed_days, known_days,
+        opportunity_id, stage_order, (fate = 'reached')::integer as is_reached, (fate = 'lost')::integer as is_lost, (fate = 'open')::integer as is_open, followed_days, known_days,
         case when followed_days <= 30 then 30 when followed_days <= 60 then 60 when followed_days <= 90 then 90 else 1000000 end as horizon
-    from followed
+    from core.fct_stage_entries
 ),
 cells as (
     select
@@ -1452,7 +1856,7 @@ estimates as (
 paces as (
     select n.cell, count(*) as stays, quantile_cont(s.days_in_stage, [0.5, 0.75]) as quantiles
     from numbered as n inner join core.fct_stage_stays as s on n.opportunity_id = s.opportunity_id and n.pipeline = s.pipeline and n.stage = s.stage
-    where s.outcome = 'open' and s.exited_at is not null and s.exit_to not in ('deleted', 'merged')
+    where s.outcome = 'open' and s.is_finished
     group by n.cell
 )
 select
@@ -1483,70 +1887,1191 @@ from (
 left join estimates as e on c.cell = e.cell
 left join paces as p on c.cell = p.cell;
 
-create table forecast.inputs as
-with lock as (
-    select n.lock_date, n.lock_at, d.fiscal_quarter, d.quarter_start_date, d.quarter_end_date
-    from instants as n inner join core.dim_dates as d on n.lock_date = d.date_day
-),
-candidates as (
-    select opportunity_id from core.fct_opportunity_states, lock
-    where valid_from_at < lock_at and (valid_to_at >= lock_at or valid_to_at is null) and outcome = 'open' and not is_excluded
-    union
-    select opportunity_id from changes, lock where changed_at < lock_at and learned_at >= lock_at
-),
-known as (
+create table leading_indicators.weekly_pipeline_coverage as
+with looked_at as (
     select
-        c.*,
-        row_number() over (partition by c.opportunity_id, c.field order by c.changed_at desc, c.change_order desc) = 1 as is_newest,
-        c.field = 'close_date' and c.value > lag(c.value) over (partition by c.opportunity_id, c.field order by c.changed_at, c.change_order) as is_push
-    from changes as c semi join candidates as d on c.opportunity_id = d.opportunity_id cross join lock as l
-    where c.changed_at < l.lock_at and c.learned_at < l.lock_at
+        *, date_diff('quarter', date '1990-01-01', quarter_start_date) as number, date_trunc('week', quarter_end_date + 1)::date as after_week_start_date,
+        least(date_trunc('week', quarter_start_date - interval 3 months)::date, first_week_start_date) as from_week_start_date
+    from quarters left join (
+        select target_quarter_start_date as quarter_start_date, min(week_start_date) as first_week_start_date from core.fct_pipeline_movements group by all
+    ) using (quarter_start_date)
+),
+levelled as (
+    select level, level_id, target_fiscal_quarter, week_start_date, coalesce(sum(columns(['quota', 'won', 'deals', 'open', 'won_later'])), 0)
+    from (
+        select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment)
+        from (
+            select rep_id, team, segment, fiscal_quarter as target_fiscal_quarter, date_trunc('week', change_date)::date as week_start_date, sum(full_quota_amount) as quota
+            from core.fct_quota_changes group by all
+            union all by name
+            select rep_id, team, segment, fiscal_quarter as target_fiscal_quarter, date_trunc('week', change_date)::date as week_start_date, sum(won_amount_base) as won
+            from core.fct_booking_changes group by all
+            union all by name
+            select
+                m.rep_id, m.team, m.segment, m.target_fiscal_quarter, m.week_start_date, sum(m.amount_base) as open,
+                sum(case when m.movement_order in (2, 4, 7) then 1 when m.movement_order in (1, 3, 8) then -1 else 0 end) as deals,
+                sum(case when m.movement_order in (2, 4, 7) then b.won_amount_base when m.movement_order in (1, 3, 8) then -b.won_amount_base end) as won_later
+            from core.fct_pipeline_movements as m left join core.fct_bookings as b on m.opportunity_id = b.opportunity_id and m.target_quarter_start_date = b.quarter_start_date
+            group by all
+        )
+    )
+    group by all
+),
+running as (
+    select
+        level, level_id, target_fiscal_quarter, week_start_date, coalesce(lead(week_start_date) over one, 'infinity') as next_week_start_date,
+        sum(columns(['quota', 'won', 'deals', 'open', 'won_later'])) over one
+    from levelled
+    window one as (partition by level, level_id, target_fiscal_quarter order by week_start_date)
 ),
 standing as (
     select
-        opportunity_id,
-        max(value) filter (is_newest and field = 'pipeline') as pipeline, max(value) filter (is_newest and field = 'stage') as stage,
-        max(value) filter (is_newest and field = 'amount')::decimal(18, 2) as amount, max(value) filter (is_newest and field = 'currency_code') as currency_code,
-        max(value) filter (is_newest and field = 'close_date')::date as close_date, max(value) filter (is_newest and field = 'owner_id') as owner_id,
-        max(value) filter (is_newest and field = 'forecast_category') as forecast_category, max(value) filter (is_newest and field = 'probability')::decimal(9, 4) as probability,
-        max(value) filter (is_newest and field = 'next_step') as next_step, max(value) filter (is_newest and field = 'next_step_date')::date as next_step_date,
-        max(value) filter (is_newest and field = 'champion') as champion, max(value) filter (is_newest and field = 'economic_buyer') as economic_buyer,
-        max(value) filter (is_newest and field = 'budget_confirmed')::boolean as budget_confirmed,
-        max(value) filter (is_newest and field = 'decision_timeline')::date as decision_timeline,
-        coalesce(bool_or(value = 'true') filter (is_newest and field = 'is_deleted'), false) as is_deleted,
-        max(value) filter (is_newest and field = 'merged_into_id') as merged_into_id, max(value) filter (is_newest and field = 'outcome_flag') as outcome_flag,
-        max(changed_at) filter (is_newest and field = 'stage') as stage_since_at,
-        coalesce(bool_or(is_reconstructed) filter (is_newest and field in ('stage', 'amount', 'close_date', 'owner_id', 'forecast_category')), false) as is_reconstructed,
-        max(learned_at) filter (is_newest) as learned_at,
-        count(*) filter (is_push) as push_count
-    from known group by opportunity_id
+        r.* exclude (week_start_date, next_week_start_date), q.quarter_start_date, q.quarter_end_date, q.number,
+        unnest(range(
+            greatest(r.week_start_date, if(r.deals > 0, null, q.from_week_start_date), date_trunc('week', n.history_starts_at)::date)::timestamp,
+            least(r.next_week_start_date, if(r.deals > 0, null, q.after_week_start_date), date_trunc('week', n.as_of_date)::date + 7)::timestamp,
+            interval 7 days
+        ))::date as week
+    from running as r cross join instants as n left join looked_at as q on r.target_fiscal_quarter = q.fiscal_quarter
+    where r.deals > 0 or (q.number is not null and (r.quota <> 0 or r.won <> 0))
 ),
-touches as (
-    select a.opportunity_id, count(*) as activity_count
-    from core.fct_activities as a semi join candidates as c on a.opportunity_id = c.opportunity_id cross join lock as l
-    where a.is_completed and a.occurred_at < l.lock_at and a.activity_date > l.lock_date - 30
-    group by a.opportunity_id
+filled as (
+    select
+        s.* exclude (quarter_end_date), d.week_end_date, d.week_fiscal_quarter, d.week_quarter_start_date, d.week_end_date <= n.lock_date as is_complete,
+        date_diff('quarter', date '1990-01-01', least(d.week_end_date, n.lock_date) + 1) - 1 as finished_number, d.week_end_date <= s.quarter_end_date as is_before_end,
+        (s.week - date_trunc('week', s.quarter_start_date)::date) // 7 + if(s.week >= date_trunc('week', s.quarter_start_date), 1, 0) as week_of_quarter
+    from standing as s cross join instants as n inner join core.dim_dates as d on s.week = d.date_day
 ),
-people as (
-    select rep_id, bool_or(status <> 'left') as is_active from core.dim_reps, lock
-    where valid_from_date <= lock_date and (valid_to_date is null or valid_to_date > lock_date) group by rep_id
+-- what stood in the same week of the eight quarters that were finished then, and what of it was won
+pools as (
+    select * from (
+        select
+            level, level_id, week, target_fiscal_quarter, is_asking,
+            {'won': sum(won_later) over eight, 'open': sum(open) over eight, 'deals': sum(deals) over eight, 'quarters': sum((not is_asking)::integer) over eight} as yield
+        from (
+            select level, level_id, week, target_fiscal_quarter, week_of_quarter, true as is_asking, least(finished_number, number - 1) as position, 0 as won_later, 0 as open, 0 as deals
+            from filled where is_before_end
+            union all
+            select level, level_id, week, target_fiscal_quarter, week_of_quarter, false, number, won_later, open, deals from filled where is_before_end and deals > 0
+        )
+        window eight as (partition by level, level_id, week_of_quarter order by position range between 7 preceding and current row)
+    ) where is_asking
+),
+measured as (
+    select
+        f.*, coalesce(own.yield.deals, 0) as own_deals, if(is_before_end, greatest(f.quota - f.won, 0), null) as remaining,
+        case
+            when own.yield.deals >= 10 then {'level': f.level, 'pool': own.yield}
+            when of_team.yield.deals >= 10 then {'level': 'team', 'pool': of_team.yield}
+            when of_segment.yield.deals >= 10 then {'level': 'segment', 'pool': of_segment.yield}
+            when of_all.yield.deals > 0 then {'level': 'company', 'pool': of_all.yield}
+        end as source
+    from filled as f
+    left join attributes as a on if(f.level = 'rep', f.level_id, null) = a.rep_id and f.week_end_date >= a.valid_from_date and f.week_end_date < coalesce(a.valid_to_date, 'infinity')
+    left join (select team, if(min(segment) = max(segment), min(segment), null) as segment from attributes group by team) as t on if(f.level = 'team', f.level_id, null) = t.team
+    left join pools as own on f.level = own.level and f.level_id = own.level_id and f.week = own.week and f.target_fiscal_quarter = own.target_fiscal_quarter
+    left join pools as of_team on of_team.level = 'team' and if(f.level = 'rep', coalesce(a.team, 'unassigned'), null) = of_team.level_id and f.week = of_team.week and f.target_fiscal_quarter = of_team.target_fiscal_quarter
+    left join pools as of_segment on of_segment.level = 'segment' and case f.level when 'rep' then coalesce(a.segment, 'unassigned') when 'team' then if(t.team is null, 'unassigned', t.segment) end = of_segment.level_id
+        and f.week = of_segment.week and f.target_fiscal_quarter = of_segment.target_fiscal_quarter
+    left join pools as of_all on of_all.level = 'company' and f.week = of_all.week and f.target_fiscal_quarter = of_all.target_fiscal_quarter
 )
 select
-    d.opportunity_id, l.lock_date, l.fiscal_quarter, l.quarter_start_date, l.quarter_end_date, i.source_system, d.pipeline, d.stage, s.stage_order, s.stage is not null as is_known_stage,
-    coalesce(s.is_pipeline, true) as is_pipeline_stage, d.owner_id as rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
-    coalesce(p.is_active, false) as is_rep_active, d.amount, coalesce(d.currency_code, 'USD') as currency_code, r.rate_to_base, r.rate_to_base is not null as has_rate,
-    round(coalesce(d.amount, 0) * coalesce(r.rate_to_base, 0), 2)::decimal(18, 2) as amount_base, d.close_date, coalesce(d.close_date < l.lock_date, false) as is_overdue,
-    coalesce(d.forecast_category, s.default_forecast_category, 'pipeline') as forecast_category, coalesce(d.probability, s.default_probability)::decimal(9, 4) as probability,
-    i.created_at::date as created_date, (l.lock_date - i.created_at::date)::integer as days_open, (l.lock_date - d.stage_since_at::date)::integer as days_in_stage,
-    d.next_step, d.next_step_date, d.champion, d.economic_buyer, d.budget_confirmed, d.decision_timeline, d.push_count::integer as push_count,
-    coalesce(t.activity_count, 0)::integer as activity_count_30d, d.is_reconstructed, d.learned_at
-from standing as d
-cross join lock as l
-inner join deals as i on d.opportunity_id = i.opportunity_id
-left join core.dim_stages as s on i.source_system = s.source_system and d.pipeline = s.pipeline and d.stage = s.stage
-    and s.valid_from_at < l.lock_at and (s.valid_to_at >= l.lock_at or s.valid_to_at is null)
-left join attributes as a on d.owner_id = a.rep_id and l.lock_date >= a.valid_from_date and l.lock_date < coalesce(a.valid_to_date, 'infinity')
-left join people as p on d.owner_id = p.rep_id
-left join open_rates as r on coalesce(d.currency_code, 'USD') = r.currency_code and l.lock_date >= r.valid_from_date and l.lock_date < coalesce(r.valid_to_date, 'infinity')
-left join touches as t on d.opportunity_id = t.opportunity_id
-where coalesce(d.outcome_flag, s.outcome, 'open') = 'open' and not d.is_deleted and d.merged_into_id is null and not i.is_excluded;
+    level, level_id, week as week_start_date, week_end_date, week_fiscal_quarter as fiscal_quarter, week_quarter_start_date as quarter_start_date, target_fiscal_quarter,
+    quarter_start_date as target_quarter_start_date, week_of_quarter::integer as week_of_quarter, is_complete, deals::bigint as open_deal_count, open::decimal(18, 2) as open_amount,
+    if(is_before_end, quota, null)::decimal(18, 2) as quota_amount, if(is_before_end, won, null)::decimal(18, 2) as won_amount, remaining::decimal(18, 2) as remaining_quota_amount,
+    if(is_before_end, 1e0 * open / nullif(quota, 0), null)::decimal(18, 6) as coverage_full, (1e0 * open / nullif(remaining, 0))::decimal(18, 6) as coverage_remaining,
+    (1e0 * source.pool.won / nullif(source.pool.open, 0))::decimal(18, 6) as pipeline_yield, source.level as yield_level, source.pool.won::decimal(18, 2) as yield_won_amount,
+    source.pool.open::decimal(18, 2) as yield_open_amount, source.pool.deals::bigint as yield_deal_count, source.pool.quarters::bigint as yield_quarter_count,
+    own_deals::bigint as own_yield_deal_count, (1e0 * source.pool.open / nullif(source.pool.won, 0))::decimal(18, 6) as coverage_needed,
+    round(1e0 * source.pool.open / nullif(source.pool.won, 0) * remaining - open, 2)::decimal(18, 2) as coverage_gap_amount,
+    coalesce(is_before_end, false) and own_deals < 10 as is_small_sample
+from measured;
+
+create table leading_indicators.weekly_activity as
+with done as (
+    select place, week_start_date, activity_type, sum(completed_count) as completed_count, sum(two_way_count) as two_way_count, count(account_id) as account_count, 0 as open_deal_count
+    from account_touches group by all
+    union all
+    select place, week_start_date, activity_type, 0, 0, 0, count(*) from deal_touches group by all
+),
+leaves as (
+    select p.rep_id, p.team, p.segment, d.* exclude (place), 0 as working_day_count from done as d inner join places as p using (place)
+    union all by name
+    select rep_id, team, segment, week_start_date, unnest(['call', 'meeting', 'demo', 'email']) as activity_type, count(*) as working_day_count
+    from working_days
+    where week_start_date >= (select min(week_start_date) from account_touches)
+        and (role = 'rep' or (rep_id, week_start_date) in (select (p.rep_id, d.week_start_date) from done as d inner join places as p using (place)))
+    group by rep_id, team, segment, week_start_date
+),
+-- touched from n places of a level, a thing stands n - 1 times too often in its sum: the few of which this is so
+repeated as (
+    select
+        unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', p.segment, p.team, p.rep_id]) as level_id, t.week_start_date, t.activity_type,
+        t.account_id, t.opportunity_id
+    from (
+        select *, null as opportunity_id from account_touches semi join (
+            select week_start_date, activity_type, account_id from account_touches group by all having min(place) <> max(place)
+        ) using (week_start_date, activity_type, account_id)
+        union all by name
+        from deal_touches semi join (
+            select week_start_date, activity_type, opportunity_id from deal_touches group by all having min(place) <> max(place)
+        ) using (week_start_date, activity_type, opportunity_id)
+    ) as t
+    inner join places as p using (place)
+),
+counted as (
+    select
+        level, level_id, week_start_date, activity_type, coalesce(sum(completed_count), 0) as completed_count, coalesce(sum(two_way_count), 0) as two_way_count,
+        coalesce(sum(account_count), 0) as account_count, coalesce(sum(open_deal_count), 0) as open_deal_count, coalesce(sum(working_day_count), 0) as working_day_count
+    from (
+        select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment) from leaves
+        union all by name
+        select
+            level, level_id, week_start_date, activity_type,
+            count(distinct account_id) - count(account_id) as account_count, count(distinct opportunity_id) - count(opportunity_id) as open_deal_count
+        from repeated group by all
+    )
+    group by all
+)
+select
+    c.level, c.level_id, c.week_start_date, d.week_end_date, d.week_fiscal_quarter as fiscal_quarter, d.week_quarter_start_date as quarter_start_date, d.week_of_quarter,
+    d.week_end_date <= (select lock_date from instants) as is_complete, c.activity_type, c.completed_count::bigint as completed_count, c.two_way_count::bigint as two_way_count,
+    (1e0 * c.two_way_count / nullif(c.completed_count, 0))::decimal(9, 6) as two_way_rate, c.account_count::bigint as account_count, c.open_deal_count::bigint as open_deal_count,
+    c.working_day_count::bigint as working_day_count,
+    (1e0 * c.completed_count / nullif(c.working_day_count, 0))::decimal(18, 4) as completed_per_working_day,
+    (1e0 * c.two_way_count / nullif(c.working_day_count, 0))::decimal(18, 4) as two_way_per_working_day,
+    (1e0 * c.account_count / nullif(c.working_day_count, 0))::decimal(18, 4) as accounts_per_working_day,
+    (1e0 * c.open_deal_count / nullif(c.working_day_count, 0))::decimal(18, 4) as open_deals_per_working_day,
+    c.completed_count < 10 as is_small_sample
+from counted as c inner join core.dim_dates as d on c.week_start_date = d.date_day;
+
+create table leading_indicators.activity_progress as
+with next_steps as (
+    select
+        opportunity_id, coalesce(lag(step_date) over one, '-infinity') as after_date, step_date as next_date,
+        min(created) over (one rows between current row and unbounded following) as next_created,
+        min(advanced) over (one rows between current row and unbounded following) as next_advanced,
+        min(won) over (one rows between current row and unbounded following) as next_won
+    from (
+        select
+            opportunity_id, step_date, max(step_date) filter (kind = 'created') as created, max(step_date) filter (kind = 'advanced') as advanced,
+            max(step_date) filter (kind = 'won') as won
+        from (
+            select opportunity_id, movement_date as step_date, 'created' as kind from core.fct_pipeline_movements where movement = 'created'
+            union all select opportunity_id, exited_at::date, 'advanced' from core.fct_stage_stays where exit_to = 'advanced'
+            union all select opportunity_id, booking_date, 'won' from core.fct_bookings
+        ) group by all
+    )
+    window one as (partition by opportunity_id order by step_date)
+),
+deals as (
+    select
+        a.rep_id, a.opportunity_id, d.quarter_start_date, sum(a.activities) as activity_count,
+        coalesce(sum(a.activities) filter (is_observed), 0) as observed_count,
+        coalesce(sum(a.activities) filter (is_observed and s.next_date <= a.activity_date + 30), 0) as followed_count,
+        bool_or(is_observed) as is_worked,
+        bool_or(is_observed and s.next_date <= a.activity_date + 30) as is_moved,
+        bool_or(is_observed and s.next_created <= a.activity_date + 30) as is_created,
+        bool_or(is_observed and s.next_advanced <= a.activity_date + 30) as is_advanced,
+        bool_or(is_observed and s.next_won <= a.activity_date + 30) as is_won
+    from (
+        select *, activity_date <= (select as_of_date - 30 from instants) as is_observed
+        from (
+            select rep_id, opportunity_id, activity_date, count(*) as activities
+            from core.fct_activities where is_completed and type <> 'task' and opportunity_id is not null group by all
+        )
+    ) as a
+    inner join core.dim_dates as d on a.activity_date = d.date_day
+    inner join core.fct_open_periods as o on a.opportunity_id = o.opportunity_id and a.activity_date >= o.open_from_date and a.activity_date <= coalesce(o.open_to_date, 'infinity')
+    left join next_steps as s on a.opportunity_id = s.opportunity_id and a.activity_date > s.after_date and a.activity_date <= s.next_date
+    group by all
+),
+volumes as (
+    select rep_id, activity_date, count(*) as completed_count, count(*) filter (is_two_way) as two_way_count
+    from core.fct_activities where is_completed and type <> 'task' group by all
+),
+quarterly as (
+    select v.rep_id, d.quarter_start_date, sum(completed_count) as completed_count, sum(two_way_count) as two_way_count
+    from volumes as v inner join core.dim_dates as d on v.activity_date = d.date_day group by all
+),
+summed as (
+    select
+        rep_id, quarter_start_date, coalesce(sum(working_day_count), 0) as working_day_count, coalesce(sum(completed_count), 0) as completed_count, coalesce(sum(two_way_count), 0) as two_way_count,
+        coalesce(sum(deal_activity_count), 0) as deal_activity_count, coalesce(sum(observed_count), 0) as observed_count, coalesce(sum(followed_count), 0) as followed_count,
+        coalesce(sum(worked), 0) as worked, coalesce(sum(moved), 0) as moved, coalesce(sum(created), 0) as created, coalesce(sum(advanced), 0) as advanced, coalesce(sum(won), 0) as won
+    from (
+        from quarterly
+        union all by name
+        select
+            rep_id, quarter_start_date, sum(activity_count) as deal_activity_count, sum(observed_count) as observed_count, sum(followed_count) as followed_count,
+            count_if(is_worked) as worked, count_if(is_moved) as moved, count_if(is_created) as created, count_if(is_advanced) as advanced, count_if(is_won) as won
+        from deals group by all
+        union all by name
+        select rep_id, quarter_start_date, count(*) as working_day_count
+        from working_days
+        where date_day >= (select min(activity_date) from volumes)
+        group by all having bool_or(role = 'rep') or (rep_id, quarter_start_date) in (select (rep_id, quarter_start_date) from quarterly)
+    )
+    group by all
+),
+placed as (
+    select
+        s.*, q.fiscal_quarter, coalesce(r.team, 'unassigned') as team, coalesce(r.segment, 'unassigned') as segment, q.quarter_end_date + 30 <= n.as_of_date as is_complete,
+        1e0 * s.deal_activity_count / nullif(s.working_day_count, 0) as per_day, s.working_day_count > 0 and s.worked >= 10 as is_measured
+    from summed as s cross join instants as n inner join quarters as q on s.quarter_start_date = q.quarter_start_date
+    left join attributes as r on s.rep_id = r.rep_id and least(q.quarter_end_date, n.as_of_date) >= r.valid_from_date and least(q.quarter_end_date, n.as_of_date) < coalesce(r.valid_to_date, 'infinity')
+),
+judged as (
+    select
+        *,
+        coalesce(count(*) filter (is_measured) over peers, 0) - is_measured::integer as peer_count,
+        coalesce(sum(worked) filter (is_measured) over peers, 0) - if(is_measured, worked, 0) as peer_worked,
+        coalesce(sum(moved) filter (is_measured) over peers, 0) - if(is_measured, moved, 0) as peer_moved,
+        if(peer_count >= 5, quantile_cont(per_day, 0.75) filter (is_measured) over peers, null) as p75,
+        if(peer_count >= 5, 1e0 * peer_moved / nullif(peer_worked, 0), null) as peer_rate,
+        wilson(moved, worked, 1) as rate_high
+    from placed
+    window peers as (partition by segment, quarter_start_date)
+)
+select
+    rep_id, team, segment, fiscal_quarter, quarter_start_date, is_complete, working_day_count::bigint as working_day_count, completed_count::bigint as completed_count,
+    two_way_count::bigint as two_way_count, deal_activity_count::bigint as deal_activity_count, per_day::decimal(18, 4) as deal_activity_per_working_day,
+    observed_count::bigint as observed_activity_count, followed_count::bigint as followed_activity_count,
+    (1e0 * followed_count / nullif(observed_count, 0))::decimal(9, 6) as followed_activity_rate, worked::bigint as worked_deal_count, moved::bigint as moved_deal_count,
+    created::bigint as created_deal_count, advanced::bigint as advanced_deal_count, won::bigint as won_deal_count, (1e0 * moved / nullif(worked, 0))::decimal(9, 6) as moved_deal_rate,
+    wilson(moved, worked, -1)::decimal(9, 6) as moved_deal_rate_low, rate_high::decimal(9, 6) as moved_deal_rate_high, peer_count::bigint as peer_count,
+    p75::decimal(18, 4) as segment_p75_per_working_day, peer_rate::decimal(9, 6) as peer_moved_deal_rate, peer_moved::bigint as peer_moved_deal_count,
+    peer_worked::bigint as peer_worked_deal_count, if(is_measured, per_day > p75, null) as is_high_activity, if(is_measured, rate_high < peer_rate, null) as is_low_progress,
+    if(is_measured, per_day > p75 and rate_high < peer_rate, null) as is_high_activity_low_progress, worked < 10 as is_small_sample
+from judged;
+
+create table leading_indicators.pipeline_velocity as
+with changes as (
+    select m.rep_id, m.team, m.segment, d.quarter_start_date, sum(if(m.movement_order in (2, 7), 1, -1)) as open_count
+    from core.fct_pipeline_movements as m inner join core.fct_opportunities as o on m.opportunity_id = o.opportunity_id inner join core.dim_dates as d on m.movement_date = d.date_day
+    where m.movement_order in (1, 2, 7, 8) and coalesce(o.type, 'unknown') <> 'renewal' group by all
+    union all by name
+    select
+        rep_id, team, segment, quarter_start_date, count_if(outcome = 'won') as won_count, count_if(outcome = 'lost') as lost_count, sum(amount_base) filter (outcome = 'won') as won_amount,
+        count_if(outcome = 'won' and cycle_days >= 0) as cycle_count, sum(cycle_days) filter (outcome = 'won' and cycle_days >= 0) as total_cycle_days
+    from core.fct_closings where period_type = 'quarter' and deal_type <> 'renewal' group by all
+),
+levelled as (
+    select level, level_id, quarter_start_date, coalesce(sum(columns(['open_count', 'won_count', 'lost_count', 'won_amount', 'cycle_count', 'total_cycle_days'])), 0)
+    from (select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment) from changes)
+    group by all
+),
+trailed as (
+    select
+        p.level, p.level_id, q.fiscal_quarter, q.quarter_start_date, q.quarter_end_date < (n.as_of_at + interval 1 second)::date as is_complete,
+        sum(coalesce(open_count, 0)) over so_far as open_count, sum(coalesce(won_count, 0)) over four_quarters as won_count, sum(coalesce(lost_count, 0)) over four_quarters as lost_count,
+        sum(coalesce(won_amount, 0)) over four_quarters as won_amount, sum(coalesce(cycle_count, 0)) over four_quarters as cycle_count,
+        sum(coalesce(total_cycle_days, 0)) over four_quarters as total_cycle_days
+    from (select level, level_id, min(quarter_start_date) as first_date from levelled group by all) as p
+    cross join instants as n
+    inner join quarters as q on q.quarter_start_date >= p.first_date and q.quarter_start_date <= n.as_of_date
+    left join levelled as v on p.level = v.level and p.level_id = v.level_id and q.quarter_start_date = v.quarter_start_date
+    window so_far as (partition by p.level, p.level_id order by q.quarter_start_date rows unbounded preceding),
+        four_quarters as (partition by p.level, p.level_id order by q.quarter_start_date rows 3 preceding)
+)
+select
+    level, level_id, fiscal_quarter, quarter_start_date, is_complete, open_count::bigint as open_deal_count, won_count::bigint as won_count, lost_count::bigint as lost_count,
+    (1e0 * won_count / nullif(won_count + lost_count, 0))::decimal(9, 6) as win_rate_count, won_amount::decimal(18, 2) as won_amount,
+    (1e0 * won_amount / nullif(won_count, 0))::decimal(18, 2) as average_won_amount, cycle_count::bigint as cycle_count, total_cycle_days::bigint as total_cycle_days,
+    (1e0 * total_cycle_days / nullif(cycle_count, 0))::decimal(18, 4) as mean_cycle_days,
+    (open_count * (1e0 * won_count / nullif(won_count + lost_count, 0)) * (1e0 * won_amount / nullif(won_count, 0))
+        / nullif(1e0 * total_cycle_days / nullif(cycle_count, 0), 0))::decimal(18, 2) as velocity_amount_per_day,
+    won_count + lost_count < 10 as is_small_sample
+from trailed where open_count <> 0 or won_count + lost_count > 0;
+
+create table leading_indicators.stalled_deals as
+with open_deals as (
+    from core.fct_opportunities where outcome = 'open' and not is_deleted and merged_into_id is null and not is_excluded
+),
+paces as (
+    select s.pipeline, s.stage, count(*) as won_stay_count, quantile_cont(s.days_in_stage, 0.75) as p75_days
+    from core.fct_stage_stays as s inner join core.fct_opportunities as o on s.opportunity_id = o.opportunity_id
+    where s.outcome = 'open' and s.is_finished and o.outcome = 'won' and not o.is_deleted and o.merged_into_id is null and not o.is_excluded
+    group by all
+),
+touches as (
+    select opportunity_id, arg_min({'id': activity_id, 'day': activity_date}, (-epoch_us(occurred_at), activity_id)) as last
+    from core.fct_activities semi join open_deals using (opportunity_id)
+    where is_two_way group by opportunity_id
+),
+changes as (
+    select
+        opportunity_id,
+        max({'number': state_number, 'day': valid_from_at::date}) filter (state_number = 1 or (next_step, next_step_date) is distinct from (step_before, step_date_before)) as next_step,
+        max({'number': state_number, 'day': valid_from_at::date}) filter (state_number = 1 or close_date is distinct from close_date_before) as close_date,
+        max({'number': state_number, 'day': valid_from_at::date}) filter (outcome = 'open' and close_date > close_date_told) as last_push
+    from (
+        select *, lag(next_step) over one as step_before, lag(next_step_date) over one as step_date_before, lag(close_date) over one as close_date_before,
+            lag(close_date ignore nulls) over one as close_date_told
+        from core.fct_opportunity_states semi join open_deals using (opportunity_id)
+        window one as (partition by opportunity_id order by state_number)
+    )
+    group by opportunity_id
+),
+flagged as (
+    select
+        d.* exclude (next_step, close_date), d.next_step, d.close_date, n.as_of_date, coalesce(q.fiscal_quarter, 'unscheduled') as target_fiscal_quarter, q.quarter_start_date as target_quarter_start_date, s.stay_id, s.stay_number,
+        s.entered_date as stage_entered_date, s.days_in_stage, coalesce(p.won_stay_count, 0) as won_stay_count, if(p.won_stay_count >= 10, p.p75_days, null) as stage_p75_days,
+        t.last, c.next_step as step_change, c.close_date as date_change, c.last_push, n.as_of_date - coalesce(t.last.day, d.created_date) as silent_days,
+        s.days_in_stage > stage_p75_days as is_slow_in_stage, silent_days > 14 as is_silent, coalesce(trim(d.next_step), '') = '' and d.next_step_date is null as is_next_step_missing,
+        coalesce(d.next_step_date < n.as_of_date, false) as is_next_step_past, d.push_count >= 3 as is_pushed_often, coalesce(d.close_date < n.as_of_date, false) as is_overdue,
+        coalesce(is_slow_in_stage, false)::integer + is_silent::integer + is_next_step_missing::integer + is_next_step_past::integer + is_pushed_often::integer + is_overdue::integer as flag_count
+    from open_deals as d cross join instants as n
+    inner join changes as c on d.opportunity_id = c.opportunity_id
+    left join core.dim_dates as q on d.close_date = q.date_day
+    left join core.fct_stage_stays as s on d.opportunity_id = s.opportunity_id and s.exited_at is null
+    left join paces as p on d.pipeline = p.pipeline and d.stage = p.stage
+    left join touches as t on d.opportunity_id = t.opportunity_id
+)
+select
+    opportunity_id, opportunity_name, account_id, rep_id, team, segment, pipeline, stage, forecast_category, is_in_pipeline, close_date, target_fiscal_quarter, target_quarter_start_date,
+    amount, currency_code, amount_base, is_slow_in_stage, stay_id, stay_number, stage_entered_date, days_in_stage, stage_p75_days::decimal(18, 4) as stage_p75_days,
+    won_stay_count, won_stay_count < 10 as is_small_sample, is_silent, last.id as last_two_way_activity_id, last.day as last_two_way_date,
+    (as_of_date - last.day)::integer as days_since_two_way, silent_days::integer as silent_days, is_next_step_missing, is_next_step_past, next_step, next_step_date,
+    step_change.number as next_step_state_number, step_change.day as next_step_state_date, is_pushed_often, push_count, slip_count, last_push.number as last_push_state_number,
+    last_push.day as last_push_state_date, is_overdue, if(is_overdue, as_of_date - close_date, 0)::integer as days_overdue, date_change.number as close_date_state_number,
+    date_change.day as close_date_state_date, flag_count >= 1 as is_stalled, flag_count, as_of_date
+from flagged;
+
+create table leading_indicators.lead_funnel as
+with known as (
+    select
+        l.Id as lead_id, coalesce(nullif(trim(l.LeadSource), ''), 'unknown') as lead_source, coalesce(l.CampaignId__c, 'none') as campaign_id, l.CreatedDate as created_at, n.as_of_date,
+        if(l.QualifiedDate__c <= n.as_of_at, l.QualifiedDate__c::date, null) as qualified_date, if(l.IsConverted and l.ConvertedDate::timestamp <= n.as_of_at, l.ConvertedDate, null) as converted_date,
+        coalesce(d.opportunity_id, l.ConvertedOpportunityId) as opportunity_id
+    from (from raw_salesforce.lead qualify row_number() over (partition by Id order by _extracted_at desc) = 1) as l
+    cross join instants as n
+    left join deal_ids as d on d.source_system = 'salesforce' and l.ConvertedOpportunityId = d.source_opportunity_id
+    where l.IsDeleted is distinct from true and l.CreatedDate <= n.as_of_at
+),
+leads as (
+    select
+        l.*, l.created_at::date as created_date, s.opportunity_id is not null as has_deal, l.converted_date is not null or has_deal as is_converted, l.qualified_date is not null or is_converted as is_qualified,
+        coalesce(s.outcome = 'won', false) as is_won, coalesce(s.outcome = 'open', false) as is_deal_open, if(is_won, s.booking_date, null) as won_date, s.won_amount_base,
+        row_number() over (partition by s.opportunity_id order by l.created_at, l.lead_id) = 1 as is_first
+    from known as l
+    left join core.fct_opportunities as o on l.opportunity_id = o.opportunity_id
+    left join core.fct_opportunities as s on coalesce(o.merged_into_id, o.opportunity_id) = s.opportunity_id and not s.is_deleted and not s.is_excluded and s.merged_into_id is null
+),
+followed as (
+    select
+        *, is_deal_open or (not is_converted and as_of_date - created_date <= coalesce(usual_days, 1e9)) as is_open,
+        if(qualified_date >= created_date, qualified_date - created_date, null) as days_to_qualified,
+        if(converted_date >= qualified_date, converted_date - qualified_date, null) as days_to_converted,
+        if(won_date >= converted_date, won_date - converted_date, null) as days_to_won
+    from leads cross join (
+        select if(count(*) >= 10, quantile_cont(converted_date - created_date, 0.95), null) as usual_days from leads where converted_date >= created_date
+    )
+)
+select
+    l.lead_source, l.campaign_id, max(c.Name) as campaign_name, d.month_start_date, d.fiscal_quarter, d.quarter_start_date, count(*) as lead_count, count_if(is_qualified)::bigint as qualified_count,
+    count_if(is_converted)::bigint as converted_count, count_if(is_won)::bigint as won_count, count_if(is_first and is_won)::bigint as won_deal_count,
+    coalesce(sum(won_amount_base) filter (is_first and is_won), 0)::decimal(18, 2) as won_amount, count_if(is_open)::bigint as open_count,
+    (1e0 * qualified_count / lead_count)::decimal(9, 6) as qualified_rate, (1e0 * converted_count / lead_count)::decimal(9, 6) as converted_rate,
+    (1e0 * won_count / lead_count)::decimal(9, 6) as won_rate,
+    count(days_to_qualified) as timed_qualified_count, coalesce(sum(days_to_qualified), 0)::bigint as total_days_to_qualified,
+    (1e0 * total_days_to_qualified / nullif(timed_qualified_count, 0))::decimal(18, 4) as mean_days_to_qualified, quantile_cont(days_to_qualified, 0.5)::decimal(18, 4) as median_days_to_qualified,
+    count(days_to_converted) as timed_converted_count, coalesce(sum(days_to_converted), 0)::bigint as total_days_to_converted,
+    (1e0 * total_days_to_converted / nullif(timed_converted_count, 0))::decimal(18, 4) as mean_days_to_converted, quantile_cont(days_to_converted, 0.5)::decimal(18, 4) as median_days_to_converted,
+    count(days_to_won) as timed_won_count, coalesce(sum(days_to_won), 0)::bigint as total_days_to_won,
+    (1e0 * total_days_to_won / nullif(timed_won_count, 0))::decimal(18, 4) as mean_days_to_won, quantile_cont(days_to_won, 0.5)::decimal(18, 4) as median_days_to_won,
+    open_count < 0.05 * lead_count as is_mature, lead_count < 10 as is_small_sample
+from followed as l
+inner join core.dim_dates as d on l.created_date = d.date_day
+left join (from raw_salesforce.campaign qualify row_number() over (partition by Id order by _extracted_at desc) = 1) as c on l.campaign_id = c.Id and c.IsDeleted is distinct from true
+group by l.lead_source, l.campaign_id, d.month_start_date, d.fiscal_quarter, d.quarter_start_date;
+
+-- Lagging indicators.
+create table lagging_indicators.quota_attainment as
+with won as (
+    select period_type, period_start_date, period_end_date, fiscal_quarter, quarter_start_date, rep_id, team, segment, count(*) as won_count, sum(amount_base) as won_amount
+    from core.fct_closings where outcome = 'won' group by all
+),
+quotas as (from core.fct_quota_periods where period_start_date <= (select as_of_date from instants)),
+judged as (
+    select q.*, q.full_quota > 0 as has_full, has_full and coalesce(w.won_amount, 0) >= q.full_quota as has_made_full, q.ramped_quota > 0 as has_ramped,
+        has_ramped and coalesce(w.won_amount, 0) >= q.ramped_quota as has_made_ramped
+    from (
+        select period_type, period_start_date, period_end_date, fiscal_quarter, quarter_start_date, rep_id, sum(full_quota_amount) as full_quota, sum(ramped_quota_amount) as ramped_quota
+        from quotas group by all
+    ) as q
+    left join (select period_type, period_start_date, rep_id, sum(won_amount) as won_amount from won group by all) as w using (period_type, period_start_date, rep_id)
+),
+parts as (
+    from won
+    union all by name from quotas
+    union all by name
+    select
+        j.period_type, j.period_start_date, j.period_end_date, j.fiscal_quarter, j.quarter_start_date, j.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
+        has_full::integer as full_quota_rep_count, has_made_full::integer as full_quota_made_rep_count, has_ramped::integer as ramped_quota_rep_count, has_made_ramped::integer as ramped_quota_made_rep_count
+    from judged as j cross join instants as n
+    left join attributes as a on j.rep_id = a.rep_id and least(j.period_end_date, n.as_of_date) >= a.valid_from_date and least(j.period_end_date, n.as_of_date) < coalesce(a.valid_to_date, 'infinity')
+),
+levelled as (
+    select level, level_id, period_type, period_start_date, period_end_date, fiscal_quarter, quarter_start_date, coalesce(sum(columns('_(count|amount)$')), 0) as "\0"
+    from (select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment) from parts)
+    group by all
+)
+select
+    level, level_id, period_type, period_start_date, period_end_date, if(period_type = 'month', period_start_date, null) as month_start_date, fiscal_quarter, quarter_start_date,
+    period_end_date <= (select as_of_date from instants) as is_complete, won_count::bigint as won_count, won_amount::decimal(18, 2) as won_amount,
+    full_quota_amount::decimal(18, 2) as full_quota_amount, ramped_quota_amount::decimal(18, 2) as ramped_quota_amount, (won_amount / nullif(full_quota_amount, 0))::decimal(18, 6) as attainment_full,
+    (won_amount / nullif(ramped_quota_amount, 0))::decimal(18, 6) as attainment_ramped, full_quota_rep_count::bigint as full_quota_rep_count,
+    full_quota_made_rep_count::bigint as full_quota_made_rep_count, (1e0 * full_quota_made_rep_count / nullif(full_quota_rep_count, 0))::decimal(9, 6) as full_quota_made_rate,
+    ramped_quota_rep_count::bigint as ramped_quota_rep_count, ramped_quota_made_rep_count::bigint as ramped_quota_made_rep_count,
+    (1e0 * ramped_quota_made_rep_count / nullif(ramped_quota_rep_count, 0))::decimal(9, 6) as ramped_quota_made_rate, full_quota_rep_count < 10 as is_small_sample
+from levelled;
+
+create table lagging_indicators.win_rate as
+with deals as (
+    select 'closed' as basis, outcome, deal_type, is_excluded_loss, amount, amount_base, rep_id, team, segment, period_type, period_start_date, period_end_date, quarter_start_date
+    from core.fct_closings
+    union all
+    select
+        'created', outcome, deal_type, is_excluded_loss, amount, amount_base, rep_id, team, segment, unnest(['quarter', 'month']), unnest([quarter_start_date, month_start_date]),
+        unnest([(quarter_start_date + interval 3 months)::date - 1, last_day(created_date)]), quarter_start_date
+    from core.fct_created_deals
+),
+parts as (
+    select
+        basis, deal_type, rep_id, team, segment, period_type, period_start_date, period_end_date, quarter_start_date, count_if(outcome = 'won') as won_count, count_if(outcome = 'lost') as lost_count,
+        count_if(is_excluded_loss) as excluded_lost_count, count_if(outcome = 'open') as open_count, count_if(outcome <> 'open' and coalesce(amount, 0) = 0) as without_amount_count,
+        coalesce(sum(amount_base) filter (outcome = 'won'), 0) as won_amount, coalesce(sum(amount_base) filter (outcome = 'lost'), 0) as lost_amount,
+        coalesce(sum(amount_base) filter (is_excluded_loss), 0) as excluded_lost_amount
+    from deals group by all
+),
+periods as (
+    from parts
+    union all by name
+    select
+        p.* replace ('trailing_four_quarters' as period_type, (q.quarter_start_date - interval 9 months)::date as period_start_date, q.quarter_end_date as period_end_date, q.quarter_start_date as quarter_start_date)
+    from parts as p
+    inner join quarters as q on q.quarter_start_date between p.quarter_start_date and p.quarter_start_date + interval 9 months and q.quarter_start_date <= (select as_of_date from instants)
+    where p.period_type = 'quarter'
+),
+levelled as (
+    select level, level_id, basis, deal_type, period_type, period_start_date, period_end_date, quarter_start_date, sum(columns('_(count|amount)$')) as "\0"
+    from (
+        select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment)
+        from (from periods union all by name select * replace ('all' as deal_type) from periods where deal_type <> 'renewal')
+    )
+    group by all
+)
+select
+    level, level_id, basis, deal_type, period_type, period_start_date, period_end_date, if(period_type = 'month', period_start_date, null) as month_start_date, q.fiscal_quarter,
+    v.quarter_start_date, period_end_date <= (select as_of_date from instants) as is_complete, won_count::bigint as won_count, lost_count::bigint as lost_count,
+    excluded_lost_count::bigint as excluded_lost_count, if(basis = 'created', open_count, null)::bigint as open_count, without_amount_count::bigint as without_amount_count,
+    won_amount::decimal(18, 2) as won_amount, lost_amount::decimal(18, 2) as lost_amount, excluded_lost_amount::decimal(18, 2) as excluded_lost_amount,
+    (1e0 * won_count / nullif(won_count + lost_count, 0))::decimal(9, 6) as win_rate_count, wilson(won_count, won_count + lost_count, -1)::decimal(9, 6) as win_rate_count_low,
+    wilson(won_count, won_count + lost_count, 1)::decimal(9, 6) as win_rate_count_high,
+    if(least(won_amount, lost_amount) >= 0, 1e0 * won_amount / nullif(won_amount + lost_amount, 0), null)::decimal(9, 6) as win_rate_value,
+    (1e0 * won_count / nullif(won_count + lost_count - excluded_lost_count, 0))::decimal(9, 6) as win_rate_count_narrow,
+    if(least(won_amount, lost_amount - excluded_lost_amount) >= 0, 1e0 * won_amount / nullif(won_amount + lost_amount - excluded_lost_amount, 0), null)::decimal(9, 6) as win_rate_value_narrow,
+    if(basis = 'created', open_count < 0.05 * (won_count + lost_count + open_count), null) as is_mature, won_count + lost_count < 10 as is_small_sample
+from levelled as v inner join quarters as q on v.quarter_start_date = q.quarter_start_date;
+
+create table lagging_indicators.deal_size_and_cycle as
+with levelled as (
+    select
+        level, level_id, basis, fiscal_quarter, quarter_start_date, count(*) as deal_count, count_if(outcome = 'open') as open_count, count_if(outcome = 'won') as won_count,
+        count_if(outcome = 'won' and amount is null) as won_without_amount_count, coalesce(sum(amount_base) filter (outcome = 'won'), 0) as won_amount,
+        median(amount_base) filter (outcome = 'won') as median_won_amount, count(cycle_days) filter (outcome = 'won' and cycle_days >= 0) as cycle_count,
+        count_if(outcome = 'won' and cycle_days < 0) as negative_cycle_count, coalesce(sum(cycle_days) filter (outcome = 'won' and cycle_days >= 0), 0) as total_cycle_days,
+        quantile_cont(cycle_days, [0.5, 0.75]) filter (outcome = 'won' and cycle_days >= 0) as quantiles
+    from (
+        select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, * exclude (rep_id, team, segment)
+        from (
+            select 'closed' as basis, outcome, amount, amount_base, cycle_days, fiscal_quarter, quarter_start_date, rep_id, team, segment
+            from core.fct_closings where period_type = 'quarter' and outcome = 'won'
+            union all
+            select 'created', outcome, amount, amount_base, cycle_days, fiscal_quarter, quarter_start_date, rep_id, team, segment from core.fct_created_deals
+        )
+    )
+    group by level, level_id, basis, fiscal_quarter, quarter_start_date
+)
+select
+    level, level_id, basis, fiscal_quarter, quarter_start_date, q.quarter_end_date <= (select as_of_date from instants) as is_complete, if(basis = 'created', deal_count, null) as created_count,
+    if(basis = 'created', open_count, null)::bigint as open_count, won_count::bigint as won_count, won_without_amount_count::bigint as won_without_amount_count,
+    won_amount::decimal(18, 2) as won_amount, round(won_amount / nullif(won_count, 0), 2)::decimal(18, 2) as average_won_amount, median_won_amount::decimal(18, 2) as median_won_amount,
+    cycle_count, negative_cycle_count::bigint as negative_cycle_count, total_cycle_days::bigint as total_cycle_days, quantiles[1]::decimal(18, 2) as median_cycle_days,
+    quantiles[2]::decimal(18, 2) as p75_cycle_days, (1e0 * total_cycle_days / nullif(cycle_count, 0))::decimal(18, 4) as mean_cycle_days,
+    if(basis = 'created', open_count < 0.05 * deal_count, null) as is_mature, won_count < 10 as is_small_sample
+from levelled inner join quarters as q using (fiscal_quarter, quarter_start_date);
+
+create table lagging_indicators.ramp_time as
+with spells as (
+    select
+        rep_id, spell_number, start_date, end_date, hire_quarter, hire_quarter_start_date, team, segment, is_left_truncated, end_kind, end_reason,
+        min(tenure_month) filter (is_on_target) as ramped_in, max(tenure_month) filter (is_last_month and end_kind = 'left') as left_in,
+        max(tenure_month) filter (is_last_month and end_kind = 'left' and is_finished) as finished_left_in, coalesce(max(tenure_month) filter (is_worked_whole), 0) as worked, bool_or(is_measured) as is_measured
+    from core.fct_rep_tenure_months group by all
+)
+select
+    s.rep_id, s.spell_number, s.team, s.segment, s.start_date, s.end_date, s.hire_quarter, s.hire_quarter_start_date,
+    case when s.is_left_truncated then null when s.ramped_in is not null then 'ramped' when s.end_kind = 'left' then 'left before' else 'open' end as outcome,
+    if(s.is_left_truncated, null, s.ramped_in) as months_to_ramp, if(s.is_left_truncated, null, coalesce(s.ramped_in, s.finished_left_in, s.worked)) as months_observed, s.left_in as left_in_month,
+    s.end_reason, m.trailing_won_amount_base, m.trailing_full_quota_amount_base, s.is_left_truncated, coalesce(s.end_kind = 'changed_role', false) as has_changed_role,
+    not s.is_left_truncated and s.worked >= 3 and not s.is_measured as is_quota_missing
+from spells as s
+left join core.fct_rep_tenure_months as m on s.rep_id = m.rep_id and s.spell_number = m.spell_number and m.tenure_month = coalesce(s.ramped_in, s.worked);
+
+create table lagging_indicators.ramp_curve as
+with spells as (
+    select unnest([hire_quarter, 'all']) as hire_quarter, unnest([hire_quarter_start_date, null]) as hire_quarter_start_date, outcome, months_observed,
+        outcome = 'left before' and coalesce(left_in_month = months_observed, false) as has_left
+    from lagging_indicators.ramp_time where not is_left_truncated
+),
+cohorts as (
+    select hire_quarter, min(hire_quarter_start_date) as hire_quarter_start_date, count(*) as spell_count, max(months_observed) as last_observed_month from spells group by hire_quarter
+),
+productivity as (
+    select
+        unnest([hire_quarter, 'all']) as hire_quarter, tenure_month, is_worked_whole and full_quota_amount_base > 0 as is_productive, won_amount_base as won, full_quota_amount_base as quota
+    from core.fct_rep_tenure_months where not is_left_truncated and is_finished
+),
+paces as (
+    select
+        hire_quarter, tenure_month, count_if(is_productive) as productivity_rep_count, avg(1e0 * won / quota) filter (is_productive) as mean_productivity,
+        sum(won) filter (is_productive) as won_amount_base, sum(quota) filter (is_productive) as full_quota_amount_base
+    from productivity group by all
+),
+exits as (
+    select
+        p.hire_quarter, p.tenure_month, count_if(s.months_observed >= p.tenure_month) as at_risk, count_if(s.months_observed = p.tenure_month and s.outcome = 'ramped') as ramped,
+        count_if(s.months_observed = p.tenure_month and s.has_left) as gone, count_if(s.months_observed = p.tenure_month and s.outcome <> 'ramped' and not s.has_left) as censored
+    from paces as p inner join spells as s on p.hire_quarter = s.hire_quarter
+    group by all
+),
+survivals as (
+    select
+        *, exp(coalesce(sum(if(ramped + gone < at_risk, ln(1e0 - 1e0 * (ramped + gone) / at_risk), -1e3))
+            over (partition by hire_quarter order by tenure_month rows between unbounded preceding and 1 preceding), 0e0)) as survival_before
+    from exits where at_risk > 0
+),
+incidences as (
+    select
+        *, survival_before * (1e0 - 1e0 * (ramped + gone) / at_risk) as survival, sum(survival_before * ramped / at_risk) over (partition by hire_quarter order by tenure_month rows unbounded preceding) as incidence,
+        coalesce(1e0 * (ramped + gone) / nullif(1e0 * at_risk * (at_risk - (ramped + gone)), 0e0), 0e0) as exit_spread, survival_before * ramped / (1e0 * at_risk * at_risk) as event_spread
+    from survivals
+),
+curves as (
+    select
+        hire_quarter, tenure_month, survival, incidence,
+        incidence * incidence * sum(exit_spread) over one - 2e0 * incidence * sum(incidence * exit_spread + event_spread) over one
+        + sum(incidence * incidence * exit_spread + 2e0 * incidence * event_spread + survival_before * event_spread * (at_risk - ramped) / at_risk) over one as variance
+    from incidences
+    window one as (partition by hire_quarter order by tenure_month rows unbounded preceding)
+),
+shares as (
+    select e.*, c.hire_quarter_start_date, c.spell_count, if(e.at_risk > 0 or v.survival < 1e-12, v.incidence, null) as share, if(e.at_risk > 0 or v.survival < 1e-12, v.variance, null) as variance
+    from exits as e inner join cohorts as c using (hire_quarter)
+    left join curves as v on e.hire_quarter = v.hire_quarter and least(e.tenure_month, c.last_observed_month) = v.tenure_month
+)
+select
+    s.hire_quarter, s.hire_quarter_start_date, s.tenure_month, s.spell_count, s.at_risk::bigint as at_risk_count, s.ramped::bigint as ramped_count, s.gone::bigint as left_count,
+    s.censored::bigint as censored_count, s.share::decimal(9, 6) as share_ramped, elapsed_share(s.share, s.variance, -1)::decimal(9, 6) as share_ramped_low,
+    elapsed_share(s.share, s.variance, 1)::decimal(9, 6) as share_ramped_high, min(s.tenure_month) filter (s.share >= 0.5 - 1e-12) over (partition by s.hire_quarter) as median_months_to_ramp,
+    p.mean_productivity::decimal(18, 6) as mean_productivity, p.productivity_rep_count::bigint as productivity_rep_count, p.won_amount_base::decimal(18, 2) as won_amount_base,
+    p.full_quota_amount_base::decimal(18, 2) as full_quota_amount_base, s.spell_count < 10 as is_small_sample
+from shares as s inner join paces as p using (hire_quarter, tenure_month);
+
+create table lagging_indicators.rep_retention as
+with levelled as (
+    select level, level_id, quarter_start_date, sum(columns('_(count|start|end)$')) as "\0"
+    from (
+        select
+            unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, quarter_start_date,
+            headcount_start, joined_count, left_count, voluntary_left_count, involuntary_left_count, other_left_count, top_tier_left_count, retained_count, headcount_end,
+            unnest([moved_in_company_count, moved_in_segment_count, moved_in_team_count, moved_in_rep_count]) as moved_in_count,
+            unnest([moved_out_company_count, moved_out_segment_count, moved_out_team_count, moved_out_rep_count]) as moved_out_count
+        from core.fct_rep_quarters
+    )
+    group by all
+),
+headcounts as (
+    select u.level, u.level_id, q.fiscal_quarter, q.quarter_start_date, q.quarter_end_date <= n.as_of_date as is_complete, coalesce(columns(l.* exclude (level, level_id, quarter_start_date)), 0)
+    from (select distinct level, level_id from levelled) as u cross join instants as n
+    inner join quarters as q on q.quarter_end_date >= n.history_starts_at::date and q.quarter_start_date <= n.as_of_date
+    left join levelled as l on u.level = l.level and u.level_id = l.level_id and q.quarter_start_date = l.quarter_start_date
+),
+attritions as (
+    select *, if(count(*) over four = 4, sum(left_count) over four, null) as left_in_four, if(count(*) over four = 4, avg(0.5e0 * (headcount_start + headcount_end)) over four, null) as average_in_four
+    from headcounts
+    window four as (partition by level, level_id order by quarter_start_date rows 3 preceding)
+),
+observed as (
+    select
+        hire_quarter, tenure_month, count(*) as at_risk, count_if(has_left) as gone, count_if(has_left and end_reason = 'voluntary') as voluntary, count_if(has_left and end_reason = 'involuntary') as involuntary
+    from (
+        select unnest(if(is_left_truncated, ['all'], [hire_quarter, 'all'])) as hire_quarter, tenure_month, is_last_month and coalesce(end_kind = 'left', false) as has_left, end_reason
+        from core.fct_rep_tenure_months where is_finished and month_start_date >= history_start_date and (is_worked_whole or end_kind = 'left')
+    )
+    group by all
+),
+survivals as (
+    select
+        *, row_number() over one = tenure_month as is_known, exp(sum(if(gone < at_risk, ln(1e0 - 1e0 * gone / at_risk), -1e3)) over one) as survival,
+        survival * survival * sum(coalesce(1e0 * gone / nullif(1e0 * at_risk * (at_risk - gone), 0e0), 0e0)) over one as variance
+    from observed
+    window one as (partition by hire_quarter order by tenure_month rows unbounded preceding)
+),
+cohorts as (
+    select hire_quarter, min(start_date) as hire_quarter_start_date, count(*) as spell_count
+    from (
+        select distinct rep_id, spell_number, unnest(if(is_left_truncated, ['all'], [hire_quarter, 'all'])) as hire_quarter, unnest(if(is_left_truncated, [null], [hire_quarter_start_date, null])) as start_date
+        from core.fct_rep_tenure_months
+    )
+    group by hire_quarter
+)
+select
+    'quarter' as basis, level, level_id, fiscal_quarter, quarter_start_date, null::varchar as hire_quarter, null::date as hire_quarter_start_date, null::integer as tenure_month, is_complete,
+    headcount_start::bigint as headcount_start, joined_count::bigint as joined_count, moved_in_count::bigint as moved_in_count, moved_out_count::bigint as moved_out_count,
+    left_count::bigint as left_count, headcount_end::bigint as headcount_end, voluntary_left_count::bigint as voluntary_left_count, involuntary_left_count::bigint as involuntary_left_count,
+    other_left_count::bigint as other_left_count, top_tier_left_count::bigint as top_tier_left_count, retained_count::bigint as retained_count,
+    (1e0 * retained_count / nullif(headcount_start, 0))::decimal(9, 6) as retained_share, left_in_four::bigint as left_count_trailing_four_quarters,
+    average_in_four::decimal(18, 4) as average_headcount_trailing_four_quarters, (left_in_four / nullif(average_in_four, 0e0))::decimal(9, 6) as attrition_rate_trailing_four_quarters,
+    null::bigint as spell_count, null::bigint as at_risk_count, null::decimal(9, 6) as survival_rate, null::decimal(9, 6) as survival_rate_low, null::decimal(9, 6) as survival_rate_high,
+    headcount_start < 10 as is_small_sample
+from attritions
+where headcount_start + headcount_end + joined_count + left_count + moved_in_count + moved_out_count + coalesce(left_in_four, 0) > 0
+union all by name
+select
+    'hire_cohort' as basis, 'company' as level, 'all' as level_id, hire_quarter, c.hire_quarter_start_date, s.tenure_month, true as is_complete, s.gone::bigint as left_count, s.voluntary::bigint as voluntary_left_count,
+    s.involuntary::bigint as involuntary_left_count, (s.gone - s.voluntary - s.involuntary)::bigint as other_left_count, c.spell_count, s.at_risk as at_risk_count,
+    if(is_known, survival, null)::decimal(9, 6) as survival_rate, if(is_known, 1e0 - elapsed_share(1e0 - survival, variance, 1), null)::decimal(9, 6) as survival_rate_low,
+    if(is_known, 1e0 - elapsed_share(1e0 - survival, variance, -1), null)::decimal(9, 6) as survival_rate_high, c.spell_count < 10 as is_small_sample
+from survivals as s inner join cohorts as c using (hire_quarter);
+
+-- Forecast accuracy: what was known at each week's end, and a week after each quarter's. Of deals told late, the states as known then.
+create temp table locks as
+select fiscal_quarter, quarter_start_date, quarter_end_date, week_of_quarter, date_day as lock_date, (date_day + 1)::timestamp as lock_at, false as is_settlement
+from core.dim_dates, instants where date_day = week_end_date and date_day >= history_starts_at::date and date_day <= lock_date
+union all
+select fiscal_quarter, quarter_start_date, quarter_end_date, null, quarter_end_date + 7, (quarter_end_date + 8)::timestamp, true
+from quarters, instants where quarter_end_date >= history_starts_at::date and quarter_end_date + 7 < (as_of_at + interval 1 second)::date;
+
+create temp table told_late as
+select distinct c.opportunity_id, l.lock_at
+from (
+    select distinct opportunity_id, date_trunc('day', changed_at) as changed_at, date_trunc('day', learned_at) as learned_at
+    from changes where changed_at::date < learned_at::date
+) as c
+inner join locks as l on l.lock_at > c.changed_at and l.lock_at <= c.learned_at;
+
+create temp table locked_states as
+with known as (
+    select
+        c.opportunity_id, t.lock_at, c.changed_at,
+        max(coalesce(c.value, '')) filter (c.field = 'pipeline') as pipeline, max(coalesce(c.value, '')) filter (c.field = 'stage') as stage,
+        max(coalesce(c.value, '')) filter (c.field = 'amount') as amount, max(coalesce(c.value, '')) filter (c.field = 'currency_code') as currency_code,
+        max(coalesce(c.value, '')) filter (c.field = 'close_date') as close_date, max(coalesce(c.value, '')) filter (c.field = 'owner_id') as owner_id,
+        max(coalesce(c.value, '')) filter (c.field = 'probability') as probability, max(coalesce(c.value, '')) filter (c.field = 'is_deleted') as is_deleted,
+        max(coalesce(c.value, '')) filter (c.field = 'merged_into_id') as merged_into_id, max(coalesce(c.value, '')) filter (c.field = 'outcome_flag') as outcome_flag
+    from changes as c inner join told_late as t on c.opportunity_id = t.opportunity_id and c.changed_at < t.lock_at and c.learned_at < t.lock_at
+    group by all
+),
+carried as (
+    select
+        opportunity_id, lock_at, changed_at, lead(changed_at) over one as next_at,
+        nullif(last_value(columns(* exclude (opportunity_id, lock_at, changed_at)) ignore nulls) over one, '') as "\0"
+    from known
+    window one as (partition by opportunity_id, lock_at order by changed_at rows unbounded preceding)
+),
+staged as (
+    select
+        c.*, d.source_system, coalesce(c.outcome_flag, s.outcome, 'open') as outcome, greatest(c.changed_at, s.valid_from_at) as valid_from_at, least(c.next_at, s.valid_to_at) as valid_to_at,
+        c.is_deleted is distinct from 'true' and c.merged_into_id is null and not d.is_excluded as is_live, coalesce(s.is_pipeline, true) as is_pipeline
+    from carried as c
+    inner join deals as d on c.opportunity_id = d.opportunity_id
+    left join core.dim_stages as s on d.source_system = s.source_system and c.pipeline = s.pipeline and c.stage = s.stage
+        and s.valid_from_at < least(c.next_at, c.lock_at) and coalesce(s.valid_to_at, 'infinity') > c.changed_at
+)
+select
+    opportunity_id, lock_at, valid_from_at, valid_to_at, source_system, pipeline, stage, outcome, is_live, is_live and outcome = 'open' and is_pipeline as is_in_pipeline,
+    coalesce(owner_id, 'unassigned') as rep_id, amount::decimal(18, 2) as amount, coalesce(currency_code, 'USD') as currency_code, close_date::date as close_date,
+    probability::decimal(9, 4) as probability,
+    if(outcome <> 'open', last_value(if(is_closing, {'day': valid_from_at::date, 'rep': coalesce(owner_id, 'unassigned')}, null) ignore nulls) over one, null) as closing
+from (
+    select *, outcome <> 'open' and outcome <> lag(outcome, 1, 'open') over (partition by opportunity_id, lock_at order by valid_from_at) as is_closing from staged
+)
+window one as (partition by opportunity_id, lock_at order by valid_from_at rows unbounded preceding);
+
+create table lagging_indicators.forecast_accuracy as
+with weeks as (from locks where not is_settlement),
+prices as (
+    select l.lock_date, r.currency_code, r.rate_to_base
+    from weeks as l inner join open_rates as r on l.lock_date >= r.valid_from_date and l.lock_date < coalesce(r.valid_to_date, 'infinity')
+),
+people as (
+    select l.lock_date, a.rep_id, a.team, a.segment
+    from weeks as l inner join attributes as a on l.lock_date >= a.valid_from_date and l.lock_date < coalesce(a.valid_to_date, 'infinity')
+),
+chances as (
+    select l.lock_date, s.source_system, s.pipeline, s.stage, s.default_probability
+    from weeks as l inner join core.dim_stages as s on l.lock_at > s.valid_from_at and l.lock_at <= coalesce(s.valid_to_at, 'infinity')
+),
+-- a state stands at the ends of weeks from the one it begins in to the one before it is replaced; in the forecast once its quarter begins
+open_deals as (
+    from (
+        select
+            opportunity_id, source_system, pipeline, stage, rep_id, amount, currency_code, probability,
+            unnest(range(
+                greatest(date_trunc('week', valid_from_at), date_trunc('week', date_trunc('quarter', close_date)))::timestamp + interval 6 days,
+                least(date_trunc('week', valid_to_at), lock_at)::timestamp, interval 7 days
+            ))::date as lock_date
+        from core.fct_opportunity_states, instants where is_in_pipeline and close_date is not null
+    ) anti join (select opportunity_id, lock_at::date - 1 as lock_date from told_late) using (opportunity_id, lock_date)
+    union all
+    select s.opportunity_id, s.source_system, s.pipeline, s.stage, s.rep_id, s.amount, s.currency_code, s.probability, l.lock_date
+    from locked_states as s inner join weeks as l on s.lock_at = l.lock_at and s.close_date <= l.quarter_end_date
+    where s.is_in_pipeline and coalesce(s.valid_to_at, 'infinity') >= s.lock_at
+),
+weighted as (
+    select
+        l.quarter_start_date, l.week_of_quarter, s.rep_id, coalesce(p.team, 'unassigned') as team, coalesce(p.segment, 'unassigned') as segment,
+        sum(round(round(coalesce(s.amount, 0) * coalesce(r.rate_to_base, 0), 2)::decimal(18, 2) * coalesce(s.probability, g.default_probability, 0), 2)) as amount
+    from open_deals as s
+    inner join weeks as l on s.lock_date = l.lock_date
+    left join prices as r on s.lock_date = r.lock_date and s.currency_code = r.currency_code
+    left join chances as g on s.lock_date = g.lock_date and s.source_system = g.source_system and s.pipeline = g.pipeline and s.stage = g.stage
+    left join people as p on s.lock_date = p.lock_date and s.rep_id = p.rep_id
+    group by all
+),
+wins as (
+    select l.quarter_start_date, l.week_of_quarter, s.* exclude (lock_date)
+    from (
+        select
+            opportunity_id, credited_rep_id as rep_id, amount, currency_code, booking_date,
+            unnest(range(
+                greatest(date_trunc('week', valid_from_at), date_trunc('week', booking_date))::timestamp + interval 6 days,
+                least(date_trunc('week', valid_to_at), lock_at, date_trunc('quarter', booking_date) + interval 3 months)::timestamp, interval 7 days
+            ))::date as lock_date
+        from core.fct_opportunity_states, instants where outcome = 'won' and not is_deleted and merged_into_id is null and not is_excluded
+    ) as s anti join (select opportunity_id, lock_at::date - 1 as lock_date from told_late) as t using (opportunity_id, lock_date)
+    inner join weeks as l on s.lock_date = l.lock_date
+    union all
+    select l.quarter_start_date, l.week_of_quarter, s.opportunity_id, s.closing.rep, s.amount, s.currency_code, s.closing.day
+    from locked_states as s inner join weeks as l on s.lock_at = l.lock_at and s.closing.day between l.quarter_start_date and l.lock_date
+    where s.outcome = 'won' and s.is_live and coalesce(s.valid_to_at, 'infinity') >= s.lock_at
+    union all
+    -- as known when the quarter settled
+    select q.quarter_start_date, null, c.opportunity_id, c.rep_id, c.amount, c.currency_code, c.booking_date
+    from core.fct_closings as c inner join locks as q on q.is_settlement and c.quarter_start_date = q.quarter_start_date and c.recorded_at < q.lock_at
+    anti join told_late as t on c.opportunity_id = t.opportunity_id and q.lock_at = t.lock_at
+    where c.period_type = 'quarter' and c.outcome = 'won'
+    union all
+    from (
+        select q.quarter_start_date, null, s.opportunity_id, s.closing.rep, s.amount, s.currency_code, s.closing.day
+        from locked_states as s inner join locks as q on q.is_settlement and s.lock_at = q.lock_at and s.closing.day between q.quarter_start_date and q.quarter_end_date
+        where s.outcome = 'won' and s.is_live and coalesce(s.valid_to_at, 'infinity') >= (q.quarter_end_date + 1)::timestamp
+        qualify row_number() over (partition by s.opportunity_id, q.quarter_start_date order by s.valid_from_at) = 1
+    )
+),
+won as (
+    select
+        w.quarter_start_date, w.week_of_quarter, w.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment, count(*) as deal_count,
+        sum(round(coalesce(w.amount, 0) * coalesce(r.rate_to_base, o.rate_to_base, 0), 2)) as amount
+    from wins as w
+    left join rates as r on w.currency_code = r.currency_code and r.rate_type = 'dated' and w.booking_date >= r.valid_from_date and w.booking_date < coalesce(r.valid_to_date, 'infinity')
+    left join open_rates as o on w.currency_code = o.currency_code and w.booking_date >= o.valid_from_date and w.booking_date < coalesce(o.valid_to_date, 'infinity')
+    left join attributes as a on w.rep_id = a.rep_id and w.booking_date >= a.valid_from_date and w.booking_date < coalesce(a.valid_to_date, 'infinity')
+    group by all
+),
+calls as (
+    select c.rep_id, c.scope, l.quarter_start_date, l.week_of_quarter, l.lock_date, arg_max_null(coalesce(c.commit_amount_base, 0), (c.submitted_at, c.learned_at)) as amount
+    from core.fct_forecast_calls as c inner join weeks as l on c.quarter_start_date = l.quarter_start_date and c.submitted_at < l.lock_at and c.learned_at < l.lock_at
+    group by all
+),
+reports as (
+    select c.rep_id, c.lock_date, if(min(m.team) = max(m.team), min(m.team), null) as team, if(min(m.segment) = max(m.segment), min(m.segment), null) as segment, count(r.rep_id) as team_call_count
+    from calls as c
+    inner join assignments as m on c.rep_id = m.manager_id and m.status <> 'left' and c.lock_date >= m.valid_from_date and c.lock_date < coalesce(m.valid_to_date, 'infinity')
+    left join calls as r on m.rep_id = r.rep_id and c.lock_date = r.lock_date and r.scope = 'team'
+    where c.scope = 'team'
+    group by all
+),
+forecasts as (
+    select
+        if(c.scope = 'own', 'rep_commit', 'manager_commit') as method, c.quarter_start_date, c.week_of_quarter, c.rep_id, coalesce(nullif(p.team, 'unassigned'), m.team, 'unassigned') as team,
+        coalesce(nullif(p.segment, 'unassigned'), m.segment, 'unassigned') as segment, c.amount, 1 as call_count
+    from calls as c
+    left join people as p on c.rep_id = p.rep_id and c.lock_date = p.lock_date
+    left join reports as m on if(c.scope = 'team', c.rep_id, null) = m.rep_id and c.lock_date = m.lock_date
+    where coalesce(m.team_call_count, 0) = 0
+    union all by name
+    select 'crm_weighted' as method, * from weighted
+    union all by name
+    select 'crm_weighted' as method, * exclude (deal_count) from won where week_of_quarter is not null
+),
+children as (
+    select
+        level, level_id, child_id, method, quarter_start_date, week_of_quarter, sum(amount) as forecast_amount, sum(call_count) as call_count,
+        coalesce(sum(actual), 0) as actual_amount, coalesce(sum(deal_count), 0) as actual_count
+    from (
+        select
+            unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, unnest([segment, team, rep_id, rep_id]) as child_id,
+            * exclude (rep_id, team, segment)
+        from (
+            from forecasts
+            union all by name
+            select f.*, if(f.method = 'crm_weighted', 0, null) as amount, w.rep_id, w.team, w.segment, w.amount as actual, w.deal_count
+            from (select distinct method, quarter_start_date, week_of_quarter from forecasts) as f
+            inner join won as w on f.quarter_start_date = w.quarter_start_date and w.week_of_quarter is null
+        )
+    )
+    where level <> 'rep' or method <> 'manager_commit'
+    group by all
+),
+levelled as (
+    select
+        level, level_id, method, quarter_start_date, week_of_quarter, sum(forecast_amount) as forecast_amount, sum(call_count) as call_count, sum(actual_amount) as actual_amount,
+        sum(actual_count) as actual_count, sum(abs(coalesce(forecast_amount, 0) - actual_amount)) as children_error_amount
+    from children group by all
+),
+measured as (
+    select
+        v.level, v.level_id, l.fiscal_quarter, v.quarter_start_date, v.week_of_quarter, l.lock_date, v.method, q.lock_at is not null as is_settled, v.forecast_amount, v.call_count,
+        if(is_settled, v.actual_amount, null) as actual_amount, if(is_settled, v.actual_count, null) as actual_count,
+        if(is_settled and v.level <> 'rep' and (v.level <> 'team' or v.method <> 'manager_commit'), v.children_error_amount, null) as children_error_amount
+    from levelled as v
+    inner join weeks as l on v.quarter_start_date = l.quarter_start_date and v.week_of_quarter = l.week_of_quarter
+    left join locks as q on q.is_settlement and v.quarter_start_date = q.quarter_start_date
+)
+select
+    level, level_id, fiscal_quarter, quarter_start_date, week_of_quarter::integer as week_of_quarter, lock_date, method, is_settled, forecast_amount::decimal(18, 2) as forecast_amount,
+    call_count::bigint as call_count, actual_amount::decimal(18, 2) as actual_amount, actual_count::bigint as actual_count, (forecast_amount - actual_amount)::decimal(18, 2) as error_amount,
+    children_error_amount::decimal(18, 2) as children_error_amount, (1 - 1e0 * abs(forecast_amount - actual_amount) / nullif(actual_amount, 0))::decimal(18, 6) as accuracy,
+    (1e0 * (forecast_amount - actual_amount) / nullif(actual_amount, 0))::decimal(18, 6) as bias, (1e0 * children_error_amount / nullif(actual_amount, 0))::decimal(18, 6) as wape,
+    actual_count < 10 as is_small_sample
+from measured;
+
+-- Hygiene: what stood against a deal and when.
+create table hygiene.rules as
+select
+    rule_id, replace(sentence, '{threshold}', coalesce(rtrim(rtrim(threshold::varchar, '0'), '.'), '')) as sentence, severity, measure, comparison, threshold, unit, owner,
+    coalesce(is_active, true) as is_active
+from read_csv(getvariable('seeds') || '/hygiene_rules.csv', types = {'threshold': 'decimal(18, 4)', 'is_active': 'boolean'});
+
+set variable threshold = (select map(list(rule_id), list(threshold)) from hygiene.rules);
+
+-- Since when the warehouse could know who at the customer is on a deal.
+create temp table contacts as
+select
+    opportunity_id, min(learned_at) as first_at, min(learned_at) filter (is_buyer) as first_buyer_at, min(learned_at) filter (is_buyer or role like '%champion%') as first_backer_at
+from (
+    select *, regexp_matches(role, 'economic|budget|decision.*maker') as is_buyer
+    from (
+        select coalesce(d.opportunity_id, r.id) as opportunity_id, r.role, if(r.first_at <= r.first_load_at, r.created_at, r.first_at) as learned_at
+        from (
+            select
+                last(OpportunityId order by _extracted_at) as id, lower(last(Role order by _extracted_at)) as role, last(CreatedDate order by _extracted_at) as created_at,
+                min(_extracted_at) as first_at, min(min(_extracted_at)) over () as first_load_at, last(coalesce(IsDeleted, false) order by _extracted_at) as is_deleted
+            from raw_salesforce.opportunity_contact_role group by Id
+        ) as r
+        left join deal_ids as d on d.source_system = 'salesforce' and r.id = d.source_opportunity_id
+        where not r.is_deleted
+        union all
+        select coalesce(d.opportunity_id, r.id), r.role, r.first_at
+        from (
+            select 'hubspot-' || deal_id as id, lower(last(label order by _extracted_at)) as role, min(_extracted_at) as first_at from raw_hubspot.deal_contact group by deal_id, contact_id
+        ) as r
+        left join deal_ids as d on d.source_system = 'hubspot' and r.id = d.source_opportunity_id
+    )
+)
+group by opportunity_id;
+
+create temp view live as
+from core.fct_opportunity_states where not is_deleted and merged_into_id is null and not is_excluded;
+
+create temp table quiet as
+with touched as (
+    select opportunity_id, min(activity_date) as first_date, max(activity_date) as last_date
+    from core.fct_activities where is_completed and opportunity_id is not null
+    group by opportunity_id, (activity_date - date '1970-01-01') // (getvariable('threshold')['no_recent_activity']::integer + 1)
+),
+opened as (
+    select opportunity_id, min(valid_from_at) as from_at, nullif(max(coalesce(valid_to_at, 'infinity')), 'infinity') as to_at
+    from (
+        select *, sum(starts) over (partition by opportunity_id order by valid_from_at rows unbounded preceding) as stretch
+        from (
+            select opportunity_id, valid_from_at, valid_to_at, (lag(valid_to_at) over (partition by opportunity_id order by valid_from_at) is distinct from valid_from_at)::integer as starts
+            from live where outcome = 'open'
+        )
+    )
+    group by opportunity_id, stretch
+),
+gaps as (
+    select *, lead(first_date) over (partition by opportunity_id, from_at order by first_date, last_date)::timestamp as next_at
+    from (
+        select opportunity_id, from_at, to_at, from_at::date as first_date, from_at::date as last_date from opened
+        union all
+        select o.opportunity_id, o.from_at, o.to_at, greatest(t.first_date, o.from_at::date), t.last_date
+        from opened as o inner join touched as t on o.opportunity_id = t.opportunity_id and t.last_date > o.from_at::date and t.first_date <= coalesce(o.to_at::date, 'infinity')
+    )
+)
+select
+    opportunity_id, (last_date + getvariable('threshold')['no_recent_activity']::integer + 1)::timestamp as from_at, least(to_at, next_at) as to_at, 'nothing since ' || last_date as evidence
+from gaps semi join (
+    select opportunity_id from deals where source_system in (select d.source_system from deals as d semi join touched as t on d.opportunity_id = t.opportunity_id)
+) using (opportunity_id);
+
+create temp table spans as
+with open_deals as (from live where outcome = 'open'),
+kept as (
+    select
+        s.source_system, count(s.account_id) > 0 as has_accounts, count(s.loss_reason) > 0 as has_loss_reasons, count(s.next_step) > 0 as has_next_steps,
+        count(s.economic_buyer) > 0 or any_value(c.has_buyers) as has_buyers, any_value(c.has_contacts) as has_contacts
+    from core.fct_opportunity_states as s left join (
+        select source_system, true as has_contacts, count(first_buyer_at) > 0 as has_buyers from contacts inner join deals using (opportunity_id) group by source_system
+    ) as c using (source_system)
+    group by s.source_system
+),
+staged as (
+    select s.*, g.outcome as stage_outcome, g.default_probability
+    from live as s inner join core.dim_stages as g on s.source_system = g.source_system and s.pipeline = g.pipeline and s.stage = g.stage
+        and s.valid_from_at >= g.valid_from_at and s.valid_from_at < coalesce(g.valid_to_at, 'infinity')
+),
+-- which win a state belongs to, a deal reopened and won again having another, and the day it was set
+wins as (
+    select *, max(if(is_set, valid_from_at::date, null)) over one as won_date, sum(is_set::integer) over one as win_number
+    from (
+        select
+            opportunity_id, valid_from_at, valid_to_at, outcome, amount, close_date, booking_date, not is_deleted and merged_into_id is null and not is_excluded as is_live,
+            outcome = 'won' and lag(outcome, 1, 'open') over (partition by opportunity_id order by valid_from_at) <> 'won' as is_set
+        from core.fct_opportunity_states
+    )
+    where outcome = 'won'
+    window one as (partition by opportunity_id order by valid_from_at rows unbounded preceding)
+)
+select 'overdue_close_date' as rule_id, opportunity_id, greatest(valid_from_at, (close_date + 1)::timestamp) as from_at, valid_to_at as to_at, 'close date ' || close_date as evidence
+from open_deals where (close_date + 1)::timestamp < coalesce(valid_to_at, 'infinity')
+union all
+select 'far_future_close_date', opportunity_id, valid_from_at, least(valid_to_at, (close_date - getvariable('threshold')['far_future_close_date']::integer)::timestamp), 'close date ' || close_date
+from open_deals where (close_date - getvariable('threshold')['far_future_close_date']::integer)::timestamp > valid_from_at
+union all
+select 'no_amount', opportunity_id, valid_from_at, valid_to_at, 'amount ' || coalesce(amount, 0) from open_deals where coalesce(amount, 0) <= getvariable('threshold')['no_amount']
+union all
+select 'close_date_pushed', opportunity_id, valid_from_at, valid_to_at, 'close date pushes ' || push_count
+from (
+    select *, sum(is_push) over (partition by opportunity_id order by valid_from_at rows unbounded preceding) as push_count
+    from (
+        select
+            opportunity_id, state_number, valid_from_at, valid_to_at, outcome, is_deleted, merged_into_id, is_excluded,
+            (outcome = 'open' and close_date > lag(close_date ignore nulls) over (partition by opportunity_id order by valid_from_at))::integer as is_push
+        from core.fct_opportunity_states
+    )
+)
+where push_count >= getvariable('threshold')['close_date_pushed'] and outcome = 'open' and not is_deleted and merged_into_id is null and not is_excluded
+union all
+select 'probability_off_stage', opportunity_id, valid_from_at, valid_to_at, 'probability away from the stage''s by ' || abs(probability - default_probability)
+from staged where outcome = 'open' and abs(probability - default_probability) > getvariable('threshold')['probability_off_stage']
+union all
+select 'negative_cycle', s.opportunity_id, s.valid_from_at, s.valid_to_at, 'days from creation to close ' || (least(s.close_date, s.booking_date) - d.created_at::date)
+from live as s inner join deals as d on s.opportunity_id = d.opportunity_id
+where s.outcome = 'won' and least(s.close_date, s.booking_date) - d.created_at::date < getvariable('threshold')['negative_cycle']
+union all
+select
+    'no_next_step', opportunity_id, if(next_step is null, valid_from_at, greatest(valid_from_at, (next_step_date + 1)::timestamp)), valid_to_at,
+    if(next_step is null, 'no next step', 'next step "' || next_step || '" was due ' || next_step_date)
+from open_deals semi join (from kept where has_next_steps) using (source_system)
+where next_step is null or (next_step_date + 1)::timestamp < coalesce(valid_to_at, 'infinity')
+union all
+select 'no_recent_activity', * from quiet where from_at < coalesce(to_at, 'infinity')
+union all
+select 'no_contact', opportunity_id, valid_from_at, least(valid_to_at, first_at), 'no contact on the deal'
+from open_deals semi join (from kept where has_contacts) using (source_system) left join contacts using (opportunity_id)
+where coalesce(first_at > valid_from_at, true)
+union all
+select 'no_economic_buyer', opportunity_id, valid_from_at, least(valid_to_at, first_buyer_at), 'no economic buyer at ' || stage
+from open_deals semi join (from kept where has_buyers) using (source_system)
+semi join (
+    select source_system, pipeline, stage,
+        coalesce(default_probability, (row_number() over (partition by source_system, pipeline order by stage_order, stage) - 1) / count(*) over (partition by source_system, pipeline)) as progress
+    from core.dim_stages where is_current and outcome = 'open' qualify progress >= getvariable('threshold')['no_economic_buyer']
+) using (source_system, pipeline, stage) left join contacts using (opportunity_id)
+where economic_buyer is null and coalesce(first_buyer_at > valid_from_at, true)
+union all
+select 'commit_without_evidence', opportunity_id, valid_from_at, least(valid_to_at, first_backer_at), 'in commit without a champion, economic buyer, budget, timeline or next step'
+from open_deals left join contacts using (opportunity_id)
+where forecast_category = 'commit' and coalesce(champion, economic_buyer, decision_timeline::varchar, next_step) is null and budget_confirmed is distinct from true
+    and coalesce(first_backer_at > valid_from_at, true)
+union all
+select 'stage_flag_mismatch', opportunity_id, valid_from_at, valid_to_at, 'stage ' || stage || ' means ' || stage_outcome || ', the flags say ' || outcome from staged where outcome <> stage_outcome
+union all
+select 'no_loss_reason', opportunity_id, valid_from_at, valid_to_at, 'lost on ' || booking_date || ' without a reason'
+from live semi join (from kept where has_loss_reasons) using (source_system) where outcome = 'lost' and loss_reason is null
+union all
+select
+    'owner_inactive', s.opportunity_id, greatest(s.valid_from_at, r.valid_from_date::timestamp), least(s.valid_to_at, r.valid_to_date::timestamp),
+    if(s.rep_id = 'unassigned', 'nobody owns it', r.rep_name || ' left on ' || (r.valid_from_date - 1))
+from open_deals as s
+left join (from assignments where status = 'left') as r on s.rep_id = r.rep_id and r.valid_from_date::timestamp < coalesce(s.valid_to_at, 'infinity') and coalesce(r.valid_to_date::timestamp, 'infinity') > s.valid_from_at
+where r.rep_id is not null or s.rep_id = 'unassigned'
+union all
+select 'no_account', opportunity_id, valid_from_at, valid_to_at, 'no account' from live semi join (from kept where has_accounts) using (source_system) where account_id is null
+union all
+select 'probable_duplicate', s.opportunity_id, greatest(s.valid_from_at, f.valid_from_at), least(s.valid_to_at, f.valid_to_at), 'looks like ' || f.opportunity_id
+from (
+    select f.opportunity_id, lag(f.opportunity_id) over one as first_opportunity_id, d.created_at::date - lag(d.created_at::date) over one as days_later
+    from core.fct_opportunity_states as f inner join deals as d on f.opportunity_id = d.opportunity_id
+    where f.state_number = 1 and f.account_id is not null and coalesce(f.list_amount, f.amount) > 0 and not f.is_excluded
+    window one as (partition by f.account_id, coalesce(f.list_amount, f.amount) order by d.created_at, f.opportunity_id)
+    qualify days_later <= getvariable('threshold')['probable_duplicate']
+) as p
+inner join live as s on p.opportunity_id = s.opportunity_id and s.outcome <> 'lost'
+inner join live as f on p.first_opportunity_id = f.opportunity_id and f.outcome <> 'lost' and f.valid_from_at < coalesce(s.valid_to_at, 'infinity') and s.valid_from_at < coalesce(f.valid_to_at, 'infinity')
+union all
+select
+    'amount_changed_after_close', s.opportunity_id, s.valid_from_at, s.valid_to_at, coalesce(w.amount::varchar, 'no amount') || ' when won on ' || s.won_date || ', now ' || coalesce(s.amount::varchar, 'none')
+from wins as s
+inner join (
+    select opportunity_id, win_number, arg_max_null(amount, valid_from_at) as amount from wins where valid_from_at::date = won_date group by all
+) as w on s.opportunity_id = w.opportunity_id and s.win_number = w.win_number
+where s.is_live and s.valid_from_at::date > s.won_date and s.amount is distinct from w.amount
+union all
+select
+    'close_date_backdated', s.opportunity_id, s.valid_from_at, s.valid_to_at, 'set to won on ' || s.won_date || ' (' || d.fiscal_quarter || '), dated ' || least(s.close_date, s.booking_date)
+from wins as s inner join core.dim_dates as d on s.won_date = d.date_day
+where s.is_live and least(s.close_date, s.booking_date) < d.quarter_start_date
+union all
+select 'activity_before_deal', opportunity_id, valid_from_at, valid_to_at, 'activity on ' || first_date || ', ' || days_before || ' days before the deal'
+from live inner join (
+    select opportunity_id, first_date, created_at::date - first_date as days_before
+    from deals inner join (select opportunity_id, min(activity_date) as first_date from core.fct_activities where opportunity_id is not null group by opportunity_id) using (opportunity_id)
+    where days_before > getvariable('threshold')['activity_before_deal']
+) using (opportunity_id)
+union all
+select 'unmapped_stage', opportunity_id, valid_from_at, valid_to_at, 'stage "' || coalesce(stage, '') || '" of pipeline ' || coalesce(pipeline, '') from live where not is_known_stage
+union all
+select
+    'missing_currency_rate', s.opportunity_id, greatest(s.valid_from_at, r.valid_from_date::timestamp), least(s.valid_to_at, r.valid_to_date::timestamp), 'no rate for ' || s.currency_code
+from (from open_deals where currency_code <> 'USD') as s
+left join open_rates as r on s.currency_code = r.currency_code and r.valid_from_date::timestamp < coalesce(s.valid_to_at, 'infinity') and coalesce(r.valid_to_date::timestamp, 'infinity') > s.valid_from_at
+where r.rate_to_base is null
+union all
+select 'missing_currency_rate', s.opportunity_id, s.valid_from_at, s.valid_to_at, 'no rate for ' || s.currency_code
+from (from live where outcome = 'won' and currency_code <> 'USD') as s
+left join rates as r on s.currency_code = r.currency_code and r.rate_type = 'dated' and s.booking_date >= r.valid_from_date and s.booking_date < coalesce(r.valid_to_date, 'infinity')
+left join open_rates as o on s.currency_code = o.currency_code and s.booking_date >= o.valid_from_date and s.booking_date < coalesce(o.valid_to_date, 'infinity')
+where coalesce(r.rate_to_base, o.rate_to_base) is null;
+
+create table hygiene.exceptions as
+with days as (
+    select rule_id, opportunity_id, from_at, evidence, from_at::date as from_date, coalesce(to_at::date, 'infinity') as until_date, as_of_date
+    from spans, instants
+    where from_date < until_date and from_date <= as_of_date and rule_id in (select rule_id from hygiene.rules where is_active)
+),
+periods as (
+    select *, sum((not coalesce(stood_until_date >= from_date, false))::integer) over (one rows unbounded preceding) as period_number
+    from (
+        select *, max(until_date) over (one rows between unbounded preceding and 1 preceding) as stood_until_date from days
+        window one as (partition by rule_id, opportunity_id order by from_date, until_date, from_at)
+    )
+    window one as (partition by rule_id, opportunity_id order by from_date, until_date, from_at)
+),
+stood as (
+    select
+        rule_id, opportunity_id, min(from_date) as first_seen_date, if(max(until_date) <= any_value(as_of_date), max(until_date), null) as resolved_date,
+        coalesce(resolved_date - 1, any_value(as_of_date)) as last_seen_date, arg_max(evidence, (from_date, until_date, from_at)) as evidence
+    from periods group by rule_id, opportunity_id, period_number
+),
+seen as (
+    select
+        e.*, s.source_system, s.outcome, s.booking_date, s.currency_code, coalesce(if(s.outcome = 'open', s.rep_id, s.credited_rep_id), s.rep_id) as rep_id,
+        coalesce(s.amount, 0) as amount, coalesce(nullif(s.amount, 0), s.list_amount * (1 - coalesce(s.discount_rate, 0)), 0) as likely_amount,
+        case
+            when s.outcome = 'open' and s.is_in_pipeline then coalesce(s.probability, g.default_probability, 1)
+            when s.outcome = 'won' or g.outcome = 'won' then 1
+            else 0
+        end as weight,
+        s.outcome = 'open' or s.booking_date >= date_trunc('quarter', e.last_seen_date) as is_forecast
+    from stood as e
+    inner join core.fct_opportunity_states as s on e.opportunity_id = s.opportunity_id and s.valid_from_at < (e.last_seen_date + 1)::timestamp and coalesce(s.valid_to_at, 'infinity') >= (e.last_seen_date + 1)::timestamp
+    left join core.dim_stages as g on s.source_system = g.source_system and s.pipeline = g.pipeline and s.stage = g.stage
+        and s.valid_from_at >= g.valid_from_at and s.valid_from_at < coalesce(g.valid_to_at, 'infinity')
+)
+select
+    v.rule_id || '/' || v.opportunity_id || '/' || v.first_seen_date as exception_id, v.rule_id, v.opportunity_id, v.source_system, v.first_seen_date, v.last_seen_date, v.resolved_date,
+    (v.last_seen_date - v.first_seen_date + 1)::integer as days_standing, v.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment, v.outcome, v.evidence,
+    round(v.amount * coalesce(if(v.outcome = 'open', o.rate_to_base, coalesce(b.rate_to_base, c.rate_to_base)), 0), 2)::decimal(18, 2) as amount_base,
+    if(is_forecast, round(v.likely_amount * coalesce(if(v.outcome = 'open', o.rate_to_base, coalesce(b.rate_to_base, c.rate_to_base)), 0) * v.weight, 2), 0)::decimal(18, 2) as forecast_amount_at_stake
+from seen as v
+left join open_rates as o on v.currency_code = o.currency_code and v.last_seen_date >= o.valid_from_date and v.last_seen_date < coalesce(o.valid_to_date, 'infinity')
+left join rates as b on v.currency_code = b.currency_code and b.rate_type = 'dated' and v.booking_date >= b.valid_from_date and v.booking_date < coalesce(b.valid_to_date, 'infinity')
+left join open_rates as c on v.currency_code = c.currency_code and v.booking_date >= c.valid_from_date and v.booking_date < coalesce(c.valid_to_date, 'infinity')
+left join attributes as a on v.rep_id = a.rep_id and v.last_seen_date >= a.valid_from_date and v.last_seen_date < coalesce(a.valid_to_date, 'infinity');
+
+create table hygiene.scores as
+with scopes as (
+    select
+        s.opportunity_id, s.rep_id, coalesce(a.team, 'unassigned') as team, coalesce(a.segment, 'unassigned') as segment,
+        date_trunc('week', greatest(s.from_date, a.valid_from_date))::date as from_week, date_trunc('week', least(s.to_date, a.valid_to_date))::date as to_week
+    from (
+        select
+            opportunity_id, if(outcome = 'open', rep_id, coalesce(credited_rep_id, rep_id)) as rep_id, valid_from_at::date as from_date,
+            coalesce(least(valid_to_at::date, if(outcome = 'open', null, booking_date + 91)), date '9999-12-31') as to_date
+        from live
+    ) as s
+    left join attributes as a on s.rep_id = a.rep_id and a.valid_from_date < s.to_date and s.from_date < coalesce(a.valid_to_date, 'infinity')
+    where s.from_date < s.to_date
+),
+dirty as (
+    select opportunity_id, min(from_week) as from_week, max(to_week) as to_week
+    from (
+        select *, sum((not coalesce(until_week >= from_week, false))::integer) over (partition by opportunity_id order by from_week, to_week rows unbounded preceding) as stretch
+        from (
+            select *, max(to_week) over (partition by opportunity_id order by from_week, to_week rows between unbounded preceding and 1 preceding) as until_week
+            from (
+                select distinct opportunity_id, date_trunc('week', first_seen_date)::date as from_week, date_trunc('week', coalesce(resolved_date, date '9999-12-31'))::date as to_week
+                from hygiene.exceptions
+            ) where from_week < to_week
+        )
+    )
+    group by opportunity_id, stretch
+),
+steps as (
+    select unnest([from_week, to_week]) as week_start_date, rep_id, team, segment, unnest([1, -1]) as in_scope, 0 as dirty from scopes where from_week < to_week
+    union all
+    select unnest([greatest(s.from_week, d.from_week), least(s.to_week, d.to_week)]), s.rep_id, s.team, s.segment, 0, unnest([1, -1])
+    from scopes as s inner join dirty as d on s.opportunity_id = d.opportunity_id and s.from_week < d.to_week and d.from_week < s.to_week
+    where s.from_week < s.to_week
+),
+running as (
+    select
+        level, level_id, sum(in_scope) over one as in_scope, sum(dirty) over one as dirty,
+        unnest(range(
+            week_start_date::timestamp, least(lead(week_start_date) over one, (select date_trunc('week', as_of_date)::date + 7 from instants))::timestamp, interval 7 days
+        ))::date as week_start_date
+    from (
+        select level, level_id, week_start_date, sum(in_scope) as in_scope, sum(dirty) as dirty
+        from (
+            select unnest(['company', 'segment', 'team', 'rep']) as level, unnest(['all', segment, team, rep_id]) as level_id, week_start_date, in_scope, dirty
+            from (select week_start_date, rep_id, team, segment, sum(in_scope) as in_scope, sum(dirty) as dirty from steps group by all)
+        )
+        group by all
+    )
+    window one as (partition by level, level_id order by week_start_date)
+)
+select
+    r.level, r.level_id, r.week_start_date, d.week_end_date, d.week_fiscal_quarter as fiscal_quarter, d.week_quarter_start_date as quarter_start_date, d.week_of_quarter,
+    d.week_end_date <= (select lock_date from instants) as is_complete, r.in_scope::bigint as records_in_scope_count, (r.in_scope - r.dirty)::bigint as records_clean_count,
+    (1.0 * (r.in_scope - r.dirty) / r.in_scope)::decimal(9, 6) as clean_share, r.in_scope < 10 as is_small_sample
+from running as r inner join core.dim_dates as d on r.week_start_date = d.date_day
+where r.in_scope > 0;
+
+create table hygiene.worklist as
+select
+    row_number() over (order by e.forecast_amount_at_stake desc, r.severity <> 'error', e.amount_base desc, e.first_seen_date, e.exception_id)::integer as worklist_rank,
+    e.exception_id, e.rule_id, r.sentence, r.severity, r.owner, e.evidence, e.opportunity_id, o.opportunity_name, o.account_id, a.account_name, o.source_system, e.rep_id,
+    coalesce(p.rep_name, e.rep_id) as rep_name, e.team, e.segment, o.stage, o.outcome, o.forecast_category, o.close_date, e.amount_base, e.forecast_amount_at_stake, e.first_seen_date, e.days_standing
+from hygiene.exceptions as e
+inner join hygiene.rules as r on e.rule_id = r.rule_id
+inner join core.fct_opportunities as o on e.opportunity_id = o.opportunity_id
+left join core.dim_accounts as a on o.account_id = a.account_id
+left join (select rep_id, arg_max(rep_name, valid_from_date) as rep_name from assignments group by rep_id) as p on e.rep_id = p.rep_id
+where e.resolved_date is null;
