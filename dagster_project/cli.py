@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,18 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
     return run_job(settings, given.job, full_refresh=given.full_refresh)
 
 
+def _backtest(given: argparse.Namespace, settings: Settings) -> int:
+    from dagster_project.forecast.telling import tell
+    from dagster_project.publishing import current_marts
+    from dagster_project.run import run_job
+
+    current_marts(settings)  # a backtest looks back on what a run has locked
+    code = run_job(settings, "backtest")
+    if code == 0:
+        print(tell(current_marts(settings)))
+    return code
+
+
 def _sql(given: argparse.Namespace, settings: Settings) -> int:
     import duckdb
 
@@ -60,6 +73,24 @@ def _terminal_width() -> int:
     return shutil.get_terminal_size((160, 50)).columns
 
 
+def _worklist(given: argparse.Namespace, settings: Settings) -> int:
+    from dagster_project.dbt_build import company_settings
+    from dagster_project.worklist import write
+
+    folder = Path(given.to).expanduser().resolve() if given.to else None
+    print(write(settings, folder, company_settings()["base_currency"]))
+    return 0
+
+
+def _report(given: argparse.Namespace, settings: Settings) -> int:
+    from dagster_project.dbt_build import company_settings
+    from dagster_project.report import write
+
+    folder = Path(given.to).expanduser().resolve() if given.to else None
+    print(write(settings, folder, company_settings()["base_currency"]))
+    return 0
+
+
 def _rollback(given: argparse.Namespace, settings: Settings) -> int:
     from dagster_project.publishing import roll_back
 
@@ -74,22 +105,39 @@ def _status(given: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _glossary(given: argparse.Namespace, settings: Settings) -> int:
+    from dagster_project.dbt_build import DbtError, dbt_for
+    from dagster_project.glossary import write
+
+    try:
+        print(write(dbt_for(settings.warehouse).manifest))
+    except DbtError as error:
+        raise UserError(str(error)) from None
+    return 0
+
+
 def _erase(given: argparse.Namespace, settings: Settings) -> int:
     from dagster_project.sources.erasure import erase_person
+    from dagster_project.sources.registry import pulls
     from dagster_project.warehouse import connect, run_lock
 
     with run_lock(settings.warehouse, "erase"), connect(settings.warehouse) as connection:
         erased = erase_person(connection, given.email)
+        shutil.rmtree(pulls(settings), ignore_errors=True)  # the last pull may hold the person, too
     print(f"{erased}; now run: make run FULL_REFRESH=1")
     return 0
 
 
 def _dev(given: argparse.Namespace, settings: Settings) -> int:
     """Webserver and daemon until Ctrl-C; if one ends, so does the other."""
+    from dagster import DagsterInstance
+
     from dagster_project.dbt_build import DbtError, dbt_for
     from dagster_project.instance import dagster_home
 
     dagster_home(settings)
+    with DagsterInstance.get():
+        pass  # its files are made here: two processes making them at once spoil them
     try:
         _ = dbt_for(settings.warehouse).manifest  # parsed once here, not by both at the same time
     except DbtError as error:
@@ -136,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--full-refresh", action="store_true", help="rebuild incremental tables; raw tables stay")
     run.set_defaults(command=_run)
 
+    backtest = commands.add_parser("backtest", help="hold every past forecast against what came")
+    backtest.set_defaults(command=_backtest)
+
     sql = commands.add_parser("sql", help="query the published marts")
     sql.add_argument("query")
     sql.set_defaults(command=_sql)
@@ -143,9 +194,20 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="what is published, and what is held back and why")
     status.set_defaults(command=_status)
 
+    worklist = commands.add_parser("worklist", help="what to mend in the CRM, as CSV and as an Excel workbook")
+    worklist.add_argument("--to", metavar="FOLDER", help="where to write; default: worklist/ beside the releases")
+    worklist.set_defaults(command=_worklist)
+
+    report = commands.add_parser("report", help="the weekly report of what is published, as one page to read or print")
+    report.add_argument("--to", metavar="FOLDER", help="where to write; default: report/ beside the releases")
+    report.set_defaults(command=_report)
+
     rollback = commands.add_parser("rollback", help="make an earlier release the published one")
     rollback.add_argument("release", nargs="?", help="its id; default: the one before")
     rollback.set_defaults(command=_rollback)
+
+    glossary = commands.add_parser("glossary", help="write docs/glossary.md from the models' contracts")
+    glossary.set_defaults(command=_glossary)
 
     dev = commands.add_parser("dev", help="Dagster's webserver and daemon on this machine")
     dev.add_argument("--port", type=int, default=3000)

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from dagster_project.defs import automation, forecast, ingest, publish, quality, resources, transform
+from dagster_project.defs import automation, forecast, ingest, levers, publish, quality, resources, transform
 
-ROOMS = (ingest, quality, transform, forecast, publish, automation, resources)
+ROOMS = (ingest, quality, transform, levers, forecast, publish, automation, resources)
 
 defs = dg.Definitions.merge(*(room.defs for room in ROOMS))

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from dagster_project.instance import dagster_home, history_kept_open, log_file
 from dagster_project.publishing import DATABASE, current_marts
+from dagster_project.report import PAGE
 from dagster_project.settings import Settings, UserError
 from dagster_project.warehouse import run_lock
 
@@ -43,6 +44,8 @@ from forecast.rollup as r
 left join leading_indicators.weekly_pipeline_waterfall as w
     on w.level = r.level and w.week_end_date = r.lock_date and w.target_fiscal_quarter = r.fiscal_quarter
 where r.level = 'company'
+order by r.lock_date desc
+limit 1
 """
 
 
@@ -114,7 +117,7 @@ class Story:
         kind = event.event_type_value
         if kind == "STEP_START":
             self.step = Counter()
-            _say(f"  {event.step_key:<16}", end="")
+            _say(f"  {event.step_key.removeprefix('intermediate__'):<16}", end="")
         elif kind == "ASSET_MATERIALIZATION":
             self._built(event.materialization)
         elif kind == "ASSET_CHECK_EVALUATION":
@@ -219,6 +222,7 @@ def _money(amount: Decimal | None) -> str:
 def _next(settings: Settings, run_id: str, page: Path) -> list[str]:
     return [
         f"Published     {settings.published / 'current' / DATABASE}",
+        f"Report        {settings.published / 'current' / PAGE}",
         f"Status page   {page}",
         f"Run page      http://127.0.0.1:3000/runs/{run_id} (make dev)",
         "",

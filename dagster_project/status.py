@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project import publishing, warehouse
+from dagster_project import publishing, warehouse, worklist
 from dagster_project.gate import FORECAST_INPUTS, RAW, SEVERITIES, VERDICT
 from dagster_project.settings import Settings
 
@@ -202,16 +202,16 @@ def _export(connection, folder: Path, run_id: str) -> list[str]:
         "failing_rows.csv": f"""
             select * from forecast.gate_failing_rows where run_id = {run}
             order by suite, check_name, amount_base desc nulls last, row_key""",
-        "worklist.csv": "select * from hygiene.worklist",
     }
-    if not _has(connection, "hygiene", "worklist"):
-        del selects["worklist.csv"]
-        (folder / "worklist.csv").unlink(missing_ok=True)
     for name, select in selects.items():
         draft = folder / f".{name}"
         connection.execute(f"copy ({select}) to '{str(draft).replace(chr(39), chr(39) * 2)}' (format csv, header)")
         os.replace(draft, folder / name)
-    return list(selects)
+    if not _has(connection, "hygiene", "worklist"):
+        (folder / "worklist.csv").unlink(missing_ok=True)
+        return list(selects)
+    worklist.write_csv(folder / "worklist.csv", *worklist.read(connection), encoding="utf-8")
+    return [*selects, "worklist.csv"]
 
 
 def _has(connection, schema: str, table: str) -> bool:

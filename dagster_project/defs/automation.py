@@ -15,6 +15,7 @@ import dagster as dg
 
 from dagster_project import status
 from dagster_project.dbt_build import company_settings
+from dagster_project.defs.forecast import FOUND
 from dagster_project.settings import Settings
 
 COMPANY = company_settings()
@@ -35,8 +36,12 @@ def tell_what_failed(context: dg.HookContext) -> None:
     status.write_failure(settings, context.run_id, context.step_key, str(context.op_exception))
 
 
+# What past forecasts were worth changes with quarters, not with days: a job of its own, started by `make backtest`.
+LOOKS_BACK = dg.AssetSelection.assets(*(["archive", name] for name in FOUND))
+
+
 def _job(name: str, about: str):
-    return dg.define_asset_job(name, dg.AssetSelection.all(), description=about, hooks={tell_what_failed})
+    return dg.define_asset_job(name, dg.AssetSelection.all() - LOOKS_BACK, description=about, hooks={tell_what_failed})
 
 
 daily_refresh = _job(
@@ -48,6 +53,13 @@ weekly_forecast_lock = _job(
 )
 monthly_people_review = _job(
     "monthly_people_review", "The same after the month closed, for the talks about scorecards, ramp, quotas and pay."
+)
+
+backtest = dg.define_asset_job(
+    "backtest",
+    LOOKS_BACK | LOOKS_BACK.downstream() & dg.AssetSelection.groups("forecast", "lagging_indicators", "published"),
+    description="Forecast every past lock from what was known there, hold it against what came, and publish that.",
+    hooks={tell_what_failed},
 )
 
 SCHEDULES = [
@@ -114,5 +126,7 @@ def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipR
 
 
 defs = dg.Definitions(
-    jobs=[daily_refresh, weekly_forecast_lock, monthly_people_review], schedules=SCHEDULES, sensors=[new_files]
+    jobs=[daily_refresh, weekly_forecast_lock, monthly_people_review, backtest],
+    schedules=SCHEDULES,
+    sensors=[new_files],
 )

@@ -43,6 +43,7 @@ LOGS = {
 }
 LOG_KEYS = {
     dg.AssetKey(["ops", "active_sources"]): "One row per source that is switched on: what staging may read",
+    dg.AssetKey(["ops", "company"]): "One row: the company those sources tell of, by the first load of theirs",
     **{
         dg.AssetKey([schema, name]): about
         for schema in dict.fromkeys(table.schema for table in ALL_TABLES)

@@ -39,7 +39,7 @@ def told(defs, graph) -> list[str]:
                 lines.append(f"    from {', '.join(sorted('/'.join(parent.path) for parent in node.parent_keys))}")
             for check in sorted(node.check_keys, key=lambda each: each.name):
                 lines.append(f"    {'must' if graph.get(check).blocking else 'note'} {check.name}")
-    for name in JOBS:
+    for name in (*JOBS, "backtest"):
         lines.append(f"\njob {name}")
         for step, parents in sorted(waits_for(defs.resolve_job_def(name)).items()):
             lines.append(f"  {step} after {', '.join(sorted(parents)) or 'nothing'}")
@@ -50,6 +50,10 @@ def told(defs, graph) -> list[str]:
     for sensor in defs.sensors:
         lines.append(f"sensor {sensor.name}: {sensor.job_name}, {sensor.default_status.value}")
     return lines
+
+
+def test_a_code_server_loads_all_of_it(defs):
+    defs.get_repository_def().load_all_definitions()
 
 
 def test_graph_is_as_reviewed(defs, graph):
@@ -108,17 +112,30 @@ def test_job_runs_the_gates_before_what_rests_on_them(defs, name):
     assert after["raw_gate"] == {"ingest"}
     assert "raw_gate" in after["transform"]
     assert after["forecast_gate"] == {"transform"}
-    assert "forecast_gate" in after["forecast"]
+    assert "forecast_gate" in after["freeze"]
+    assert {"forecast_gate", "freeze"} <= after["forecast"]
     assert {"forecast", "transform", "forecast_gate"} <= after["published__marts"]
 
 
-def test_forecast_step_holds_all_that_rests_on_its_inputs_and_nothing_else(graph):
+def test_the_steps_of_the_forecast_hold_all_that_rests_on_the_inputs_and_nothing_else(graph):
     from dagster import AssetKey, AssetSelection
 
     inputs = AssetSelection.assets(AssetKey(["forecast", "inputs"]))
     behind = inputs.downstream(include_self=False).resolve(graph) - {AssetKey(["published", "marts"])}
-    [forecast] = [each for each in graph.assets_defs if each.is_executable and each.op.name == "forecast"]
-    assert set(forecast.keys) == behind
+    named = ("freeze", "score", "look_back", "forecast")
+    steps = [each for each in graph.assets_defs if each.is_executable and each.op.name in named]
+    assert len(steps) == len(named)
+    assert set().union(*(step.keys for step in steps)) == behind
+
+
+def test_only_the_backtest_looks_back(defs):
+    """`make run` scores new locks; forecasting every past one is a job of its own, which publishes, too."""
+    for name in JOBS:
+        steps = waits_for(defs.resolve_job_def(name))
+        assert "score" in steps and "look_back" not in steps
+    steps = waits_for(defs.resolve_job_def("backtest"))
+    assert steps.keys() == {"look_back", "forecast", "published__marts"}
+    assert "look_back" in steps["forecast"] and "forecast" in steps["published__marts"]
 
 
 def test_publication_waits_for_every_published_model(graph):
@@ -126,9 +143,7 @@ def test_publication_waits_for_every_published_model(graph):
 
     from dagster_project import publishing
 
-    models = {
-        node.key for node in graph.asset_nodes if node.group_name in publishing.SCHEMAS and node.is_executable
-    }
+    models = {node.key for node in graph.asset_nodes if node.group_name in publishing.SCHEMAS and node.is_executable}
     assert graph.get(AssetKey(["published", "marts"])).parent_keys == models
 
 

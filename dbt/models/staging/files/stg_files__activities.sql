@@ -16,5 +16,7 @@ select
     _load_id,
     _version,
     _is_deleted,
-    _extracted_at
-from {{ newest_versions('raw_files', 'activities', ['source_system', 'activity_id']) }} as versions
+    _extracted_at,
+    _first_extracted_at,
+    _is_from_first_load
+from {{ latest_versions('raw_files', 'activities', ['source_system', 'activity_id']) }} as versions
