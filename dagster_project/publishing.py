@@ -196,7 +196,7 @@ def _tables(connection) -> dict[str, dict]:
     ).fetchall()
     tables = {}
     for schema, table, comment in sorted(row for row in rows if row[0] in SCHEMAS):
-        stamp = gate.fingerprint(connection, f"{quoting.name(schema)}.{quoting.name(table)}")
+        stamp = gate.fingerprint(connection, quoting.relation(f"{schema}.{table}"))
         shape = [column[2:] for column in columns if column[:2] == (schema, table)]
         tables[f"{schema}.{table}"] = {
             "rows": int(stamp.partition(":")[2]),
@@ -235,8 +235,7 @@ def _write(connection, draft: Path, manifest: dict, tables: dict[str, dict], bef
         connection.execute(f"create schema if not exists _release.{quoting.name(schema)}")
         (draft / "parquet" / schema).mkdir(parents=True)
     for name in tables:
-        schema, _, table = name.partition(".")
-        relation = f"{quoting.name(schema)}.{quoting.name(table)}"
+        relation, (schema, _, table) = quoting.relation(name), name.partition(".")
         if name not in taken_over:
             connection.execute(f"create table _release.{relation} as from {relation}")
         file = quoting.value(str(draft / "parquet" / schema / f"{table}.parquet"))
@@ -270,8 +269,7 @@ def _take_over(connection, draft: Path, tables: dict[str, dict], before: Release
         connection.execute(f"attach {quoting.value(str(draft / DATABASE))} as _release")
         held = "select schema_name || '.' || table_name from duckdb_tables() where database_name = '_release'"
         for (name,) in connection.execute(held).fetchall():
-            schema, _, table = name.partition(".")
-            relation = f"{quoting.name(schema)}.{quoting.name(table)}"
+            relation = quoting.relation(name)
             if name in large and _bring_up_to_date(connection, relation) == tables[name]["fingerprint"]:
                 continue
             connection.execute(f"drop table _release.{relation}")
@@ -339,7 +337,7 @@ def _verify(draft: Path, tables: dict[str, dict]) -> None:
     with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
         for name, table in tables.items():
             schema, _, bare = name.partition(".")
-            found = gate.fingerprint(connection, f"{quoting.name(schema)}.{quoting.name(bare)}")
+            found = gate.fingerprint(connection, quoting.relation(name))
             file = quoting.value(str(draft / "parquet" / schema / f"{bare}.parquet"))
             rows = connection.execute(f"select count(*) from read_parquet({file})").fetchone()[0]
             if found != table["fingerprint"] or rows != table["rows"]:

@@ -9,5 +9,11 @@ def name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def relation(table: str) -> str:
+    """Of `schema.table`."""
+    schema, _, bare = table.partition(".")
+    return f"{name(schema)}.{name(bare)}"
+
+
 def value(given: str | dt.date | float) -> str:
     return "'" + str(given).replace("'", "''") + "'" if isinstance(given, str | dt.date) else str(given)
