@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from dagster_project.settings import PROJECT_ROOT, UserError
+from dagster_project.dbt_build import company_settings
+from dagster_project.settings import UserError
 from dagster_project.sources import Table
 from dagster_project.sources.api import ApiSource, Client, Drift, Stream
 from dagster_project.sources.api.fields import FieldMap
@@ -162,7 +161,7 @@ class SalesforceSource(ApiSource):
                     f"Salesforce: this login is for organisation {told['Id']} ({told['Name']}), but the warehouse "
                     f"holds rows of {before.org}; log in there, or set WAREHOUSE_PATH to another file"
                 )
-        settings = yaml.safe_load((PROJECT_ROOT / "dbt" / "dbt_project.yml").read_text())["vars"]
+        settings = company_settings()
         zone = told["TimeZoneSidKey"]
         here = {
             "business_timezone": "UTC" if zone in ("Etc/UTC", "GMT") else zone,
