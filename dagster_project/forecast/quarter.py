@@ -6,6 +6,7 @@ add up likewise. Not here: a deal's own chance (`deals.py`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -245,35 +246,42 @@ def simulate(
     order = np.argsort(deals.person, kind="stable")
     for part in np.array_split(order, 1 + order.size // 20_000):
         is_won = rng.random((part.size, DRAWS), dtype=np.float32) < deals.chance[part, None]
-        deal, draw = np.divmod(np.flatnonzero(is_won), DRAWS)
-        ratio = deals.spread[rng.integers(0, deals.spread.size, deal.size, dtype=np.uint8)]
-        place = deals.person[part][deal] * DRAWS + draw
-        drawn += np.bincount(place, ratio * deals.amount[part][deal], n * DRAWS).reshape(n, DRAWS)
+        ratio = np.zeros(is_won.shape)  # won over expected amount, deal x draw
+        ratio[is_won] = deals.spread[rng.integers(0, deals.spread.size, np.count_nonzero(is_won), dtype=np.uint8)]
+        amount = (deals.amount[part], (deals.person[part], np.arange(part.size)))
+        drawn += sparse.csr_matrix(amount, (n, part.size)) @ ratio
     drawn -= drawn.mean(axis=1, keepdims=True)
     if new_deal_amount > 0:
         counts = rng.poisson((new / new_deal_amount)[:, None], (n, DRAWS)).astype(np.float32)
         size = new_deal_amount * (counts + np.sqrt(counts) * rng.standard_normal(counts.shape, dtype=np.float32))
-        drawn += np.maximum(size, 0) - np.maximum(size, 0).mean(axis=1, keepdims=True)
+        size = np.maximum(size, 0)
+        drawn += size - size.mean(axis=1, keepdims=True)
     shock = spread.shock * rng.standard_normal(DRAWS)
-    rest = np.maximum(mean[:, None] * (1 + shock) + spread.scale(people)[:, None] * drawn, 0)
+    rest = mean[:, None] * (1 + shock)
+    rest += spread.scale(people)[:, None] * drawn
+    np.maximum(rest, 0, out=rest)
     drawn_mean = rest.mean(axis=1)
     rest *= np.divide(mean, drawn_mean, out=np.zeros(n), where=drawn_mean > 0)[:, None]
-    return people["won_amount"].to_numpy()[:, None] + rest
+    rest += people["won_amount"].to_numpy()[:, None]
+    return rest
+
+
+def units(people: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, list | pd.Index]]:
+    """Each level with the place of each person's unit among the level's units, and these units' names in order."""
+    for level, column in LEVELS.items():
+        yield level, *(pd.factorize(people[column], sort=True) if column else (np.zeros(len(people), int), ["all"]))
 
 
 def ranges(people: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
     """p10, p50 and p90 of every unit of every level, from the same draws."""
     parts = []
-    for level, column in LEVELS.items():
-        codes, units = (
-            pd.factorize(people[column], sort=True) if column else (np.zeros(len(people), dtype=int), ["all"])
-        )
-        of_unit = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), (len(units), len(codes)))
-        sums = of_unit @ draws
-        low, middle, high = np.percentile(sums, PERCENTILES, axis=1) if len(units) else ([], [], [])
+    for level, codes, names in units(people):
+        of_unit = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), (len(names), len(codes)))
+        sums = np.sort(of_unit @ draws, axis=1)  # percentiles of what is sorted are found sooner
+        low, middle, high = np.percentile(sums, PERCENTILES, axis=1) if len(names) else ([], [], [])
         parts.append(
             pd.DataFrame(
-                {"level": level, "level_id": units, "p10_amount": low, "p50_amount": middle, "p90_amount": high}
+                {"level": level, "level_id": names, "p10_amount": low, "p50_amount": middle, "p90_amount": high}
             )
         )
     return pd.concat(parts, ignore_index=True)

@@ -35,10 +35,12 @@ def fit(classes: np.ndarray, is_event: np.ndarray, class_count: int, weights: np
     """classes: by case and feature, numbered through all features."""
     cases, features = classes.shape
     weights = np.ones(cases) if weights is None else weights
-    used, columns = np.unique(classes, return_inverse=True)  # only classes that were seen have points
+    used = np.flatnonzero(np.bincount(classes.ravel(), minlength=class_count))  # only classes seen have points
+    column = np.zeros(class_count, dtype=np.int32)
+    column[used] = np.arange(used.size)
     shape = (cases, used.size)
     design = sparse.csr_matrix(
-        (np.ones(classes.size), columns.ravel(), np.arange(0, classes.size + 1, features)), shape
+        (np.ones(classes.size), column[classes.ravel()], np.arange(0, classes.size + 1, features)), shape
     )
     turned = design.T.tocsr()
 

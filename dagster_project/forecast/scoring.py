@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dagster_project.forecast import MODEL_VERSION, frame, quarter, reasons, rolling, store
-from dagster_project.forecast.quarter import LEVELS, PERSON, Learned
+from dagster_project.forecast.quarter import PERSON, Learned
 
 PARTS = {
     "won_amount": "won_amount",
@@ -104,12 +104,11 @@ def _deals(lock: rolling.Lock, with_reasons: bool) -> pd.DataFrame:
 
 def _levels(lock: rolling.Lock, people: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
     """Parts in cents a person, so that their sums agree at every level."""
-    parts = people[PERSON].assign(**{name: people[column].round(2) for name, column in PARTS.items()})
-    parts["mean_amount"] = parts[list(PARTS)].sum(axis=1)
+    parts = {name: people[column].round(2).to_numpy() for name, column in PARTS.items()}
+    parts["mean_amount"] = sum(parts.values())
     sums = [
-        parts[[*PARTS, "mean_amount"]].groupby(parts[column] if column else np.full(len(parts), "all")).sum()
-        .rename_axis("level_id").reset_index().assign(level=level)
-        for level, column in LEVELS.items()
-    ]  # fmt: skip
-    levels = pd.concat(sums, ignore_index=True).merge(ranges, on=["level", "level_id"])
+        {name: np.bincount(codes, part, len(names)) for name, part in parts.items()}
+        for _, codes, names in quarter.units(people)
+    ]
+    levels = ranges.assign(**{name: np.concatenate([unit[name] for unit in sums]) for name in parts})
     return levels.assign(lock_date=lock.lock["lock_date"], **_origin(lock))
