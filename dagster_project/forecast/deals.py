@@ -18,7 +18,7 @@ from dagster_project.forecast.scorecard import Scorecard
 MINIMUM_QUARTERS, MINIMUM_WINS = 2, 30  # settled quarters and wins in them, below which base rates stand in
 BASE_RATE_PRIOR = 20  # deals' worth of the common rate in each stage's own
 AMOUNT_PRIOR = 20  # won deals' worth of the common ratio in each stage's own
-SAMPLE_ROWS = 150_000  # of more, as many of the deals as have about so many rows are learned from
+SAMPLE_ROWS = 150_000  # deals at locks; of more, a share of the deals that has about so many is learned from
 LARGEST_WEIGHT = 10.0  # of a deal that stands for those not yet closed
 RATIOS = np.arange(0.02, 1, 0.04)  # quantiles kept of won over open amount
 
@@ -71,6 +71,15 @@ NOTHING_KNOWN = DealModel(0, None, 0.0, None, None, np.ones(STAGES), np.ones(RAT
 
 def _stage(deals: pd.DataFrame) -> np.ndarray:
     return np.clip(deals["stage_order"].to_numpy() + 1, 0, STAGES - 1)
+
+
+def sample_shares(rows: np.ndarray) -> np.ndarray:
+    """The share of the deals to learn from once 0, 1, 2 … quarters have settled; rows: deals at locks of each.
+
+    It goes by what had settled by then and never grows, so a sample is a part of the one before it and of new deals,
+    and a lock's is the same whatever comes after it.
+    """
+    return np.minimum(1.0, SAMPLE_ROWS / np.maximum(np.cumsum([0, *rows]), 1))
 
 
 def fit(deals: pd.DataFrame, classes: np.ndarray, known_at: pd.Timestamp) -> DealModel:

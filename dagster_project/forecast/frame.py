@@ -24,19 +24,21 @@ _WON = """
     where c.period_type = 'quarter' and c.outcome = 'won' and c.recorded_at < q.lock_at and s.learned_at < q.lock_at
 """
 
+# How deals ended, for all locks: won in a quarter, and each time a deal was over.
+_OUTCOMES = f"""
+create or replace temp table won_deals as {_WON};
+create or replace temp table deal_ends as
+select
+    opportunity_id,
+    valid_from_at,
+    greatest(valid_from_at, learned_at) as known_at,
+    outcome = 'won' and not is_deleted and merged_into_id is null as is_won
+from core.fct_opportunity_states
+where outcome <> 'open' or is_deleted or merged_into_id is not null;
+"""
+
 # One row a deal that was open at a lock. The last columns say what came of it, and when that was known: for training.
 _DEAL_LOCKS = f"""
-create or replace temp table deal_locks as
-with won as ({_WON}),
-over as (
-    select
-        opportunity_id,
-        valid_from_at,
-        greatest(valid_from_at, learned_at) as known_at,
-        outcome = 'won' and not is_deleted and merged_into_id is null as is_won
-    from core.fct_opportunity_states
-    where outcome <> 'open' or is_deleted or merged_into_id is not null
-)
 select
     i.opportunity_id,
     i.lock_date,
@@ -74,7 +76,7 @@ select
     date_diff('day', i.lock_date, i.decision_timeline) as days_to_decision,
     {", ".join(f"i.{fact}_status" for fact in STATUSES)},
     i.verified_count,
-    hash(i.opportunity_id) % {{step}} = 0 as is_sample,
+    hash(i.opportunity_id) / 18446744073709551616 as draw,
     w.opportunity_id is not null as is_won_in_quarter,
     cast(w.amount_base as double) as won_amount_base,
     o.valid_from_at as over_at,
@@ -82,9 +84,11 @@ select
     o.is_won
 from forecast.locked_inputs as i
 inner join forecast.locks as l on i.lock_date = l.lock_date
-left join won as w on i.opportunity_id = w.opportunity_id and i.quarter_start_date = w.quarter_start_date
-asof left join over as o on i.opportunity_id = o.opportunity_id and l.lock_at <= o.valid_from_at
-where not i.is_held_out and ({{step}} = 1 or hash(i.opportunity_id) % {{step}} = 0 or {{due}})
+left join won_deals as w on i.opportunity_id = w.opportunity_id and i.quarter_start_date = w.quarter_start_date
+asof left join deal_ends as o on i.opportunity_id = o.opportunity_id and l.lock_at <= o.valid_from_at
+where i.quarter_start_date = $quarter and not i.is_held_out
+    and (list_contains($due, i.lock_date) or draw <= $share)
+order by i.lock_date, i.opportunity_id
 """
 
 
@@ -103,23 +107,25 @@ def read_locks(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return locks.assign(settled_count=np.searchsorted(settlements, locks["lock_at"].to_numpy(), side="right"))
 
 
-def training_frame(connection: duckdb.DuckDBPyConnection, sample_rows: int, due: Collection | None = None) -> None:
-    """Work out `deal_locks`, a temporary table: one row an open deal and lock, of the locks that are due (None: all)
-    and of a sample of deals with about so many rows (`is_sample`)."""
-    rows = connection.execute("select count(*) from forecast.locked_inputs").fetchone()[0]
-    dates = ", ".join(f"date '{pd.Timestamp(day):%Y-%m-%d}'" for day in due or ())
-    of_due = "true" if due is None else f"i.lock_date in ({dates})" if dates else "false"
-    connection.execute(_DEAL_LOCKS.format(step=1 + rows // sample_rows if sample_rows else 2**62, due=of_due))
+def find_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+    """Work out how deals ended, which `deals_of_quarter` reads, in temporary tables."""
+    connection.execute(_OUTCOMES)
+
+
+def rows_by_quarter(connection: duckdb.DuckDBPyConnection) -> pd.Series:
+    """How many rows of deals at locks each quarter has."""
+    query = "select quarter_start_date, count(*) as rows from forecast.locked_inputs group by 1 order by 1"
+    return connection.execute(query).df().set_index("quarter_start_date")["rows"]
 
 
 def deals_of_quarter(
-    connection: duckdb.DuckDBPyConnection, quarter_start_date, only_sample: bool = False
+    connection: duckdb.DuckDBPyConnection, quarter_start_date: pd.Timestamp, due: Collection, share: float
 ) -> pd.DataFrame:
-    return connection.execute(
-        "select * from deal_locks where quarter_start_date = ? and (is_sample or not ?) "
-        "order by lock_date, opportunity_id",
-        [quarter_start_date, only_sample],
-    ).df()
+    """One row an open deal and lock of a quarter, in order of both: every deal of the locks that are due, and this
+    share of the deals (0 to 1) at the others. `draw`: a number from 0 to 1 that the hash of a deal's id gives it, the
+    same at each of its locks and in every run; a share are the deals whose number is not above it."""
+    dates = [pd.Timestamp(day).date() for day in due]
+    return connection.execute(_DEAL_LOCKS, {"quarter": quarter_start_date, "due": dates, "share": share}).df()
 
 
 def open_wins(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

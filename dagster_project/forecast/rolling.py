@@ -21,7 +21,7 @@ from dagster_project.forecast.quarter import OpenDeals
 
 TRAINING = [
     *("opportunity_id", "quarter_start_date", "lock_at", "stage_order", "amount_base", "is_won_in_quarter"),
-    *("won_amount_base", "over_at", "over_known_at", "is_won"),
+    *("won_amount_base", "over_at", "over_known_at", "is_won", "draw"),
 ]
 
 
@@ -48,14 +48,16 @@ class Past:
     models: dict[int, DealModel] = field(default_factory=dict)
     people: pd.DataFrame | None = None
 
-    def model(self, settled_count: int, known_at: pd.Timestamp) -> DealModel:
+    def model(self, settled_count: int, known_at: pd.Timestamp, share: float) -> DealModel:
+        """What so many settled quarters say, learned from this share of their deals (0 to 1)."""
         if settled_count not in self.models:
             parts = self.parts[:settled_count]
             if not parts:
                 return deal_model.NOTHING_KNOWN
             rows = pd.concat([rows for rows, _ in parts], ignore_index=True)
             classes = np.concatenate([classes for _, classes in parts])
-            self.models[settled_count] = deal_model.fit(rows, classes, known_at)
+            is_sample = (rows["draw"] <= share).to_numpy()
+            self.models[settled_count] = deal_model.fit(rows[is_sample], classes[is_sample], known_at)
         return self.models[settled_count]
 
 
@@ -71,25 +73,32 @@ def score_locks(
         if lock_dates is not None
         else locks["lock_date"].notna()
     )
-    is_learned = past.models.keys() >= set(locks.loc[is_due, "settled_count"])
-    frame.training_frame(connection, 0 if is_learned else deal_model.SAMPLE_ROWS, lock_dates)
+    counts = locks.loc[is_due, "settled_count"]
+    is_learned = past.models.keys() >= set(counts)
+    settled = locks.loc[locks["settled_at"].notna(), "quarter_start_date"].unique()
+    shares = deal_model.sample_shares(frame.rows_by_quarter(connection).reindex(settled, fill_value=0).to_numpy())
+    frame.find_outcomes(connection)
     win_rates = WinRates(frame.closings(connection))
     everybody = dict(tuple(frame.people(connection, lock_dates).groupby("lock_date")))
     for quarter_start_date, group in locks.groupby("quarter_start_date", sort=True):
         due = group[is_due[group.index]]
-        if due.empty and is_learned:
+        is_lesson = not is_learned and group["settled_at"].notna().any()
+        if due.empty and not is_lesson:
             continue
-        rows = frame.deals_of_quarter(connection, quarter_start_date, only_sample=due.empty)
+        # learned from first when it has settled, or at the first lock that is due
+        share = shares[max(len(past.parts) + 1, counts.min())] if is_lesson else 0.0
+        rows = frame.deals_of_quarter(connection, quarter_start_date, due["lock_date"], share)
         deals, classes = classify(rows, past.vocabulary, win_rates)
-        of_lock = deals.groupby("lock_date").indices
+        dates = deals["lock_date"].to_numpy()
         for _, lock in due.iterrows():
-            model = past.model(lock["settled_count"], lock["lock_at"])
-            mine = of_lock.get(lock["lock_date"], np.array([], dtype=int))
+            model = past.model(lock["settled_count"], lock["lock_at"], shares[lock["settled_count"]])
+            day = lock["lock_date"].to_datetime64()
+            mine = slice(dates.searchsorted(day), dates.searchsorted(day, side="right"))
             part = deals.iloc[mine]
             scores = model.score(part, classes[mine])
             yield _summed(lock, part, classes[mine], scores, model, everybody.get(lock["lock_date"], _NOBODY))
-        if group["settled_at"].notna().any() and not is_learned:
-            sample = deals["is_sample"].to_numpy()
+        if is_lesson:
+            sample = (deals["draw"] <= share).to_numpy()
             past.parts.append((deals.loc[sample, TRAINING], classes[sample]))
 
 
