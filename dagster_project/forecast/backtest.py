@@ -6,8 +6,9 @@ then. Not here: the reps' habits (`bias.py`), keeping the results (`store.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 import duckdb
 import numpy as np
@@ -36,53 +37,57 @@ def with_actuals(people: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Forecasts:
-    """All locks forecast: the people of each, the draws' percentiles by level, and the deals' chances in classes."""
+    """A quarter's locks forecast: the people of each, the draws' percentiles by level, and, once the quarter has
+    settled, what came and the deals' chances."""
 
-    people: list[pd.DataFrame] = field(default_factory=list)
-    ranges: list[pd.DataFrame] = field(default_factory=list)
-    chances: list[pd.DataFrame] = field(default_factory=list)
+    quarter_start_date: pd.Timestamp
+    is_settled: bool
+    people: pd.DataFrame
+    ranges: pd.DataFrame
+    chances: pd.DataFrame
 
 
 def run(
     connection: duckdb.DuckDBPyConnection,
     seed: int,
     keep: Callable[[rolling.Lock, pd.DataFrame, pd.DataFrame], None] | None = None,
-) -> Forecasts:
-    """Forecast every lock in order; what came of settled quarters is learned as they settle. `keep` is handed each
-    lock."""
+) -> Iterator[Forecasts]:
+    """Forecast every lock in order, quarter by quarter; what came of settled quarters is learned as they settle. `keep`
+    is handed each lock."""
     actual = dict(tuple(frame.actuals(connection).groupby("quarter_start_date")))
-    found = Forecasts()
-    amounts, won = ([f"{name}_{kind}" for name in CATEGORIES] for kind in ("amount", "won_amount"))
-    rates: dict[int, np.ndarray] = {}  # of what evidence supports, the share that came, by category
-    settled: dict[pd.Timestamp, list[pd.DataFrame]] = {}
-    known: dict[int, Learned] = {}
-    order: list[pd.Timestamp] = []
-    for lock in rolling.score_locks(connection):
-        count = int(lock.lock["settled_count"])
-        if count not in known:
-            rows = [part for start in order[:count] for part in settled[start]]
-            past = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(0.0, [], [*amounts, *won])
-            known[count] = learn(past)
-            rates[count] = past[won].sum().to_numpy() / past[amounts].sum().clip(lower=1).to_numpy()
-        learned = known[count]
-        people, drawn = expect(lock, learned, seed)
-        people = people.assign(category_amount=people[amounts].to_numpy() @ rates[count])
-        found.ranges.append(drawn.assign(lock_date=lock.lock["lock_date"]))
-        if keep is not None:
-            keep(lock, people, drawn)
-        start = lock.lock["quarter_start_date"]
-        if pd.notna(lock.lock["settled_at"]):
-            came = with_actuals(people, actual.get(start, _NO_ACTUALS))
-            settled.setdefault(start, []).append(came)
-            if start not in order:
-                order.append(start)
-            found.chances.append(_chances(lock))
-            found.people.append(came)
-        else:
-            found.people.append(people)
-    return found
+    settled: list[pd.DataFrame] = []  # people of each settled quarter, in order
+    known: dict[int, tuple[Learned, np.ndarray]] = {}  # by how many quarters had settled
+    for start, locks in groupby(rolling.score_locks(connection), lambda lock: lock.lock["quarter_start_date"]):
+        people, ranges, chances = [], [], []
+        for lock in locks:
+            is_settled = pd.notna(lock.lock["settled_at"])
+            count = int(lock.lock["settled_count"])
+            if count not in known:
+                known[count] = _lessons(settled[:count])
+            learned, rates = known[count]
+            expected, drawn = expect(lock, learned, seed)
+            expected = expected.assign(category_amount=expected[_OPEN].to_numpy() @ rates)
+            if keep is not None:
+                keep(lock, expected, drawn)
+            ranges.append(drawn.assign(lock_date=lock.lock["lock_date"]))
+            people.append(with_actuals(expected, actual.get(start, _NO_ACTUALS)) if is_settled else expected)
+            chances.append(_chances(lock))
+        found = (pd.concat(parts, ignore_index=True) for parts in (people, ranges, chances))
+        forecasts = Forecasts(start, is_settled, *found)
+        if is_settled:
+            settled.append(forecasts.people)
+        yield forecasts
+
+
+_OPEN, _WON = ([f"{name}_{kind}" for name in CATEGORIES] for kind in ("amount", "won_amount"))
+
+
+def _lessons(settled: list[pd.DataFrame]) -> tuple[Learned, np.ndarray]:
+    """What the people of settled quarters teach and, of what evidence supports, the share that came, by category."""
+    past = pd.concat(settled, ignore_index=True) if settled else pd.DataFrame(0.0, [], [*_OPEN, *_WON])
+    return learn(past), past[_WON].sum().to_numpy() / past[_OPEN].sum().clip(lower=1).to_numpy()
 
 
 _NO_ACTUALS = pd.DataFrame(columns=[*PERSON, "actual_amount", "actual_count"])
@@ -105,11 +110,9 @@ def _chances(lock: rolling.Lock) -> pd.DataFrame:
 
 
 def evaluate(connection: duckdb.DuckDBPyConnection, found: Forecasts) -> pd.DataFrame:
-    """One row a method, lock and unit of a level: forecast, what came, how far off; the model's range beside it."""
-    settled = [part for part in found.people if "actual_amount" in part]
-    if not settled:
-        return pd.DataFrame(columns=BACKTEST)
-    people = pd.concat(settled, ignore_index=True)
+    """One row a method, lock and unit of a level of a settled quarter: forecast, what came, how far off; the model's
+    range beside it."""
+    people = found.people
     key = ["lock_date", "quarter_start_date", "week_of_quarter", *PERSON]
     rest = people["open_amount"] + people["new_amount"]
     amounts = {
@@ -122,8 +125,8 @@ def evaluate(connection: duckdb.DuckDBPyConnection, found: Forecasts) -> pd.Data
         people[key].assign(method=method, forecast_amount=amount.fillna(0.0).round(2))
         for method, amount in amounts.items()
     ]
-    parts.append(_told(connection))
-    parts.append(_last_quarter(connection))
+    parts.append(_told(connection, found.quarter_start_date))
+    parts.append(_last_quarter(connection, found.quarter_start_date))
     forecasts = pd.concat(parts, ignore_index=True)
     actual = people[[*key, "actual_amount", "actual_count"]]
     locks = people[["lock_date", "quarter_start_date", "week_of_quarter"]].drop_duplicates()
@@ -134,8 +137,8 @@ def evaluate(connection: duckdb.DuckDBPyConnection, found: Forecasts) -> pd.Data
     )
     levels = pd.concat([_level(both, level) for level in LEVELS], ignore_index=True)
     levels = levels[(levels["method"] != "manager_commit") | (levels["level"] != "rep")]
-    bases = pd.concat(found.people)[["lock_date", "basis"]].drop_duplicates()
-    drawn = pd.concat(found.ranges, ignore_index=True).assign(method=MODEL_METHOD)
+    bases = people[["lock_date", "basis"]].drop_duplicates()
+    drawn = found.ranges.assign(method=MODEL_METHOD)
     result = levels.merge(bases, on="lock_date").merge(
         drawn, how="left", on=["lock_date", "level", "level_id", "method"]
     )
@@ -179,23 +182,24 @@ def _level(parts: pd.DataFrame, level: str) -> pd.DataFrame:
     return sums.assign(level=level, level_id=sums[own] if own else "all").drop(columns=[own] if own else [])
 
 
-def _told(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+def _told(connection: duckdb.DuckDBPyConnection, quarter_start_date: pd.Timestamp) -> pd.DataFrame:
     return connection.execute(
         """
         select
             method, quarter_start_date, week_of_quarter, rep_id, team, segment,
             cast(amount as double) as forecast_amount
         from intermediate.int_forecasts_made
-        where method in ('rep_commit', 'manager_commit', 'crm_weighted')
-        """
+        where method in ('rep_commit', 'manager_commit', 'crm_weighted') and quarter_start_date = ?
+        """,
+        [quarter_start_date],
     ).df()
 
 
-def _last_quarter(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+def _last_quarter(connection: duckdb.DuckDBPyConnection, quarter_start_date: pd.Timestamp) -> pd.DataFrame:
     """What the newest quarter that had settled by the lock brought."""
     locks = frame.read_locks(connection)
     settled = locks.loc[locks["settled_at"].notna(), "quarter_start_date"].drop_duplicates().tolist()
-    locks = locks[locks["settled_count"] > 0]
+    locks = locks[(locks["settled_count"] > 0) & (locks["quarter_start_date"] == quarter_start_date)]
     before = locks.assign(before=[settled[count - 1] for count in locks["settled_count"]])
     actual = frame.actuals(connection).rename(
         columns={"quarter_start_date": "before", "actual_amount": "forecast_amount"}
@@ -211,10 +215,7 @@ def _last_quarter(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 def calibration(found: Forecasts) -> pd.DataFrame:
     """Chances against outcomes, a row a method, quarter and class of chance, of locks that had a model."""
-    told = [part[part["basis"] == MODEL] for part in found.chances]
-    if not sum(map(len, told)):
-        return pd.DataFrame(columns=list(TABLES["calibration"][0]))
-    chances = pd.concat(told, ignore_index=True)
+    chances = found.chances[found.chances["basis"] == MODEL]
     base = (chances["stage_rate"] - chances["is_won"]) ** 2
     parts = []
     for method in ("model", "stage_rate", "crm_probability"):
@@ -238,29 +239,30 @@ def calibration(found: Forecasts) -> pd.DataFrame:
 
 def renew(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, int]:
     """Put what a backtest finds now in the place of what the last one found, and forecast the locks that never were;
-    returns rows by table."""
+    returns rows by table. A quarter's rows are kept before the next quarter is read; all of them count, or none."""
     done = set(store.forecast_dates(connection))
     filled: list[scoring.Forecast] = []
+    settled: list[pd.DataFrame] = []
+    kept = dict.fromkeys(TABLES, 0)
 
     def fill(lock: rolling.Lock, people: pd.DataFrame, ranges: pd.DataFrame) -> None:
         if lock.lock["lock_date"].date() not in done:
             filled.append(scoring.rows(lock, people, ranges, with_reasons=False))
 
-    found = run(connection, seed, fill)
-    settled = [part for part in found.people if "actual_amount" in part]
-    people = (
-        pd.concat(settled, ignore_index=True) if settled else pd.DataFrame(columns=list(TABLES["backtest_people"][0]))
-    )
-    results = {
-        "backtest": evaluate(connection, found),
-        "backtest_people": people,
-        "calibration": calibration(found),
-        "rep_bias": bias.rep_bias(people),
-    }
-    kept = {name: store.keep(connection, name, rows) for name, rows in results.items()}
-    for name, parts in (
-        ("deal_forecasts", [f.deals for f in filled]),
-        ("quarter_forecasts", [f.levels for f in filled]),
-    ):
-        kept[name] = store.keep(connection, name, pd.concat(parts)) if parts else 0
+    def keep(name: str, rows: pd.DataFrame) -> None:
+        kept[name] += store.keep(connection, name, rows)
+
+    with store.replaced(connection):
+        for found in run(connection, seed, fill):
+            if filled:
+                keep("deal_forecasts", pd.concat([forecast.deals for forecast in filled]))
+                keep("quarter_forecasts", pd.concat([forecast.levels for forecast in filled]))
+                filled.clear()
+            if found.is_settled:
+                keep("backtest", evaluate(connection, found))
+                keep("backtest_people", found.people)
+                keep("calibration", calibration(found))
+                settled.append(found.people[bias.READ])
+        if settled:
+            keep("rep_bias", bias.rep_bias(pd.concat(settled, ignore_index=True)))
     return kept

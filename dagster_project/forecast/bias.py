@@ -19,6 +19,7 @@ QUIET = 0.25
 WORTH_NAMING = 0.1  # a smaller bias is nobody's habit, however sure
 COMPANY_REPS = 4.0  # how many reps' worth the company's mean counts in a team's
 
+READ = ["rep_id", "quarter_start_date", "team", "call_amount", "won_amount", "actual_amount"]
 COLUMNS = [
     *("rep_id", "quarter_start_date", "team", "call_count", "called_amount", "came_amount", "quarter_count"),
     *("called_ratio", "team_bias", "bias", "bias_low", "bias_high", "habit"),

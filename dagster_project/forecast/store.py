@@ -6,27 +6,44 @@ how either is worked out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dagster_project.forecast.shapes import TABLES
 
 COMPANY = "(select company_id from ops.company)"
 
 
+@contextmanager
+def replaced(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """What the last backtest found is taken out, what is kept meanwhile stands in its place; on an error nothing has
+    changed."""
+    connection.execute("begin")
+    try:
+        for name, (_, _, is_appended) in TABLES.items():
+            if not is_appended:
+                connection.execute(f"delete from archive.{name} where company_id = {COMPANY}")
+        yield
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
 def keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame) -> int:
-    """Append the rows of locks that are not there yet, or put them in the place of the last ones; returns how many."""
+    """Append the rows, forecasts only of locks that are not there yet; returns how many."""
     columns, _, is_appended = TABLES[name]
     own = [column for column in columns if column != "company_id"]
-    kept = pd.DataFrame(rows, columns=own)
     missing = [column for column in own if column not in rows]
     if missing:
         raise ValueError(f"archive.{name} needs {', '.join(missing)}")
-    connection.register("_kept", _rounded(kept, columns))
+    connection.register("_kept", pa.Table.from_pandas(_rounded(rows[own], columns), preserve_index=False))
     try:
-        if not is_appended:
-            connection.execute(f"delete from archive.{name} where company_id = {COMPANY}")
         taken = f"where lock_date not in (select lock_date from archive.{name} where company_id = {COMPANY})"
         listed = ", ".join(f"cast({column} as {columns[column]}) as {column}" for column in own)
         return connection.execute(

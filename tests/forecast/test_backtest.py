@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from dagster_project.forecast import SEED, backtest, scoring, store
+from dagster_project.forecast import SEED, backtest, deals, scoring, store
 from dagster_project.forecast.rolling import Past
 from tests.forecast.company import STARTS, build
 
@@ -144,3 +146,77 @@ def test_no_lock_and_no_forecast():
     with build(until=date(2021, 1, 1)) as connection:
         assert list(scoring.score(connection, store.locks_to_forecast(connection), SEED)) == []
         assert set(backtest.renew(connection, SEED).values()) == {0}
+
+
+def test_all_is_learned_from_until_there_is_more_than_a_sample_and_the_share_never_grows():
+    shares = deals.sample_shares(np.array([deals.SAMPLE_ROWS // 2] * 2 + [deals.SAMPLE_ROWS] * 2))
+    assert shares.tolist() == [1, 1, 1, 1 / 2, 1 / 3]
+
+
+@contextmanager
+def _small_samples() -> Iterator[list[tuple[pd.DataFrame, pd.Timestamp]]]:
+    """A sample has about 600 rows; yields the rows of each fit, with the instant by which they had to be known."""
+    lessons, fit = [], deals.fit
+
+    def noted(rows, classes, known_at):
+        lessons.append((rows, known_at))
+        return fit(rows, classes, known_at)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deals, "SAMPLE_ROWS", 600)
+        patch.setattr(deals, "fit", noted)
+        yield lessons
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """A company whose quarters each have more rows than a sample, looked back on, and what was learned from."""
+    with build(until=STARTS[5], a_quarter=150) as connection:
+        with _small_samples() as lessons:
+            backtest.renew(connection, SEED)
+        yield connection, lessons
+
+
+def test_of_a_long_history_a_sample_of_whole_deals_of_every_settled_quarter_is_learned_from(sampled):
+    connection, lessons = sampled
+    query = "select opportunity_id, count(*) from forecast.locked_inputs group by 1"
+    locks = dict(connection.execute(query).fetchall())
+    settled = dict(connection.execute("select quarter_start_date, lock_at from intermediate.int_locks").fetchall())
+    assert [rows["quarter_start_date"].nunique() for rows, _ in lessons] == [1, 2, 3, 4]
+    before: set[str] = set()
+    for rows, known_at in lessons:
+        assert 450 < len(rows) < 750
+        assert all(settled[start.date()] <= known_at for start in rows["quarter_start_date"].unique())
+        of_quarter = rows.groupby("quarter_start_date")["opportunity_id"].nunique()
+        assert of_quarter.min() > 0.5 * of_quarter.mean()
+        assert rows["opportunity_id"].value_counts().to_dict().items() <= locks.items()
+        newest = rows.loc[rows["quarter_start_date"] == of_quarter.index[-1], "opportunity_id"]
+        assert set(rows["opportunity_id"]) - set(newest) <= before  # a part of the sample before it, and new deals
+        before = set(rows["opportunity_id"])
+    judged = connection.execute("select count(*) from archive.deal_forecasts").fetchone()
+    assert judged == (sum(locks.values()),)
+
+
+def test_a_sample_goes_by_what_was_known_so_a_lock_is_forecast_alike_later(sampled):
+    cut = STARTS[3] + timedelta(days=40)
+    query = "select * from archive.deal_forecasts where lock_date <= ? order by lock_date, opportunity_id"
+    with build(until=cut, a_quarter=150) as early, _small_samples():
+        [newest] = store.locks_to_forecast(early)
+        [live] = scoring.score(early, [newest], SEED)
+        backtest.renew(early, SEED)
+        before = early.execute(query, [cut]).df()
+    pd.testing.assert_frame_equal(before, sampled[0].execute(query, [cut]).df())
+    looked_back = before.loc[before["lock_date"] == pd.Timestamp(newest), "win_in_quarter_probability"]
+    assert live.deals["basis"].eq("model").all()
+    assert np.allclose(live.deals["win_in_quarter_probability"], looked_back, atol=1e-5)
+
+
+def test_a_backtest_that_fails_leaves_the_last_one_standing(company, renewed, monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(backtest, "calibration", fails)
+    with pytest.raises(MemoryError):
+        backtest.renew(company, SEED)
+    for name in ("backtest", "backtest_people", "calibration", "rep_bias"):
+        assert company.execute(f"select count(*) from archive.{name}").fetchone() == (renewed[name],)
