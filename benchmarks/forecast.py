@@ -83,7 +83,8 @@ def _cost(what: str, one: Path, scratch: Path) -> str:
     many = scratch / "many.duckdb"
     _multiply(one, many, _copies(one, what), only_newest=what == "score")
     command = [sys.executable, "-m", "benchmarks.forecast", "--cost", what, many]
-    took = measure(command, os.environ | {"PYTHONPATH": str(ROOT)}, scratch / "cost.log")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "WAREHOUSE_MEMORY": "2GB"}
+    took = measure(command, environment, scratch / "cost.log")
     many.unlink()
     found = json.loads((scratch / "cost.log").read_text().splitlines()[-1])
     told = ", ".join(f"{name} {value:,.1f}" if isinstance(value, float) else f"{name} {value:,}"

@@ -136,5 +136,5 @@ def classify(deals: pd.DataFrame, vocabulary: Vocabulary, win_rates: WinRates) -
         rep_win_rate_ratio=win_rates.ratio(deals["rep_id"], deals["lock_at"]),
         **{f"{name}_code": vocabulary.code(name, deals[name]) for name in TEXT_COLUMNS},
     )
-    classes = np.column_stack([feature.classify(deals) for feature in FEATURES])
-    return deals, (classes + OFFSETS[:-1]).astype(np.int16)
+    numbered = zip(FEATURES, OFFSETS, strict=False)
+    return deals, np.column_stack([(first + feature.classify(deals)).astype(np.int16) for feature, first in numbered])

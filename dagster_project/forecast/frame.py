@@ -125,7 +125,8 @@ def deals_of_quarter(
     share of the deals (0 to 1) at the others. `draw`: a number from 0 to 1 that the hash of a deal's id gives it, the
     same at each of its locks and in every run; a share are the deals whose number is not above it."""
     dates = [pd.Timestamp(day).date() for day in due]
-    return connection.execute(_DEAL_LOCKS, {"quarter": quarter_start_date, "due": dates, "share": share}).df()
+    rows = connection.execute(_DEAL_LOCKS, {"quarter": quarter_start_date, "due": dates, "share": share})
+    return rows.to_arrow_table().to_pandas(date_as_object=False)  # without a Python string a cell, as df() makes
 
 
 def open_wins(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -87,8 +87,9 @@ def score_locks(
             continue
         # learned from first when it has settled, or at the first lock that is due
         share = shares[max(len(past.parts) + 1, counts.min())] if is_lesson else 0.0
-        rows = frame.deals_of_quarter(connection, quarter_start_date, due["lock_date"], share)
-        deals, classes = classify(rows, past.vocabulary, win_rates)
+        deals, classes = classify(
+            frame.deals_of_quarter(connection, quarter_start_date, due["lock_date"], share), past.vocabulary, win_rates
+        )
         dates = deals["lock_date"].to_numpy()
         for _, lock in due.iterrows():
             model = past.model(lock["settled_count"], lock["lock_at"], shares[lock["settled_count"]])
