@@ -6,9 +6,6 @@ how either is worked out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -19,20 +16,11 @@ from dagster_project.forecast.shapes import TABLES
 COMPANY = "(select company_id from ops.company)"
 
 
-@contextmanager
-def replaced(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """What the last backtest found is taken out, what is kept meanwhile stands in its place; on an error nothing has
-    changed."""
-    connection.execute("begin")
-    try:
-        for name, (_, _, is_appended) in TABLES.items():
-            if not is_appended:
-                connection.execute(f"delete from archive.{name} where company_id = {COMPANY}")
-        yield
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
+def clear(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take out what the last backtest found; what forecasts said stays."""
+    for name, (_, _, is_appended) in TABLES.items():
+        if not is_appended:
+            connection.execute(f"delete from archive.{name} where company_id = {COMPANY}")
 
 
 def keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame) -> int:
