@@ -97,7 +97,7 @@ def _copies(one: Path, what: str) -> int:
     with duckdb.connect(str(one), read_only=True) as connection:
         deals, newest = connection.execute(
             """
-            select count(distinct opportunity_id), count(*) filter (lock_date = newest)
+            select count(distinct opportunity_id), count(*) filter (lock_date = newest and not is_held_out)
             from forecast.locked_inputs cross join (select max(lock_date) as newest from forecast.locks)
             """
         ).fetchone()
