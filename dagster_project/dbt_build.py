@@ -97,7 +97,7 @@ class Dbt:
 
         A failing node does not raise. Raises DbtError where dbt could not run at all. Every connection is closed after.
         """
-        command = ["build", *arguments, *ARGUMENTS, "--vars", json.dumps(dict(variables or {}))]
+        command = ["build", *arguments, *ARGUMENTS, "--no-write-json", "--vars", json.dumps(dict(variables or {}))]
         yield from self._nodes(command + ["--full-refresh"] * full_refresh)
 
     def unit_tests(self) -> Iterator[Node]:

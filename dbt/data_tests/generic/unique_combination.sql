@@ -1,7 +1,0 @@
-{# The columns together identify a row: the stated grain holds. #}
-{% test unique_combination(model, columns) %}
-select {{ columns | join(', ') }}, count(*) as row_count
-from {{ model }}
-group by {{ columns | join(', ') }}
-having count(*) > 1
-{% endtest %}
