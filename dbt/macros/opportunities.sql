@@ -51,16 +51,14 @@
     (
         with instants as (
 
-            -- one row per instant at which anything changed; '' marks "emptied here", null "not changed here"
+            -- one row per instant at which anything changed. A value has a mark before it, = or, where it was back-dated, ~;
+            -- the mark alone is "emptied here", null "not changed here"
             select
                 {{ key }},
                 changed_at,
                 max(learned_at) as learned_at,
-                {%- for field in tracked %}
-                max(case when field = '{{ field }}' then case when is_reconstructed then '{{ field }}' else '' end end) as {{ field }}_origin,
-                {%- endfor %}
                 {%- for field in opportunity_fields() %}
-                max(case when field = '{{ field }}' then coalesce(value, '') end) as {{ field }}{{ ',' if not loop.last }}
+                max(case when field = '{{ field }}' then case when is_reconstructed then '~' else '=' end || coalesce(value, '') end) as {{ field }}{{ ',' if not loop.last }}
                 {%- endfor %}
             from {{ changes }}
             group by {{ key }}, changed_at
@@ -74,9 +72,6 @@
                 changed_at as valid_from_at,
                 lead(changed_at) over (partition by {{ key }} order by changed_at) as valid_to_at,
                 learned_at,
-                {%- for field in tracked %}
-                {{ last_known(field ~ '_origin', key, 'changed_at') }} as {{ field }}_origin,
-                {%- endfor %}
                 {%- for field in opportunity_fields() %}
                 {{ last_known(field, key, 'changed_at') }} as {{ field }}{{ ',' if not loop.last }}
                 {%- endfor %}
@@ -91,12 +86,12 @@
                 valid_from_at,
                 valid_to_at,
                 learned_at,
-                coalesce({% for field in relied_on %}{{ field }}_origin <> ''{{ ' or ' if not loop.last }}{% endfor %}, false) as is_reconstructed,
+                coalesce({% for field in relied_on %}{{ field }} like '~%'{{ ' or ' if not loop.last }}{% endfor %}, false) as is_reconstructed,
                 nullif(concat_ws(',',
-                    {%- for field in tracked %} nullif({{ field }}_origin, ''){{ ',' if not loop.last }}{% endfor -%}
+                    {%- for field in tracked %} case when {{ field }} like '~%' then '{{ field }}' end{{ ',' if not loop.last }}{% endfor -%}
                 ), '') as reconstructed_fields,
                 {%- for field, type in opportunity_fields().items() %}
-                cast(nullif({{ field }}, '') as {{ type }}) as {{ field }}{{ ',' if not loop.last }}
+                cast(nullif(substring({{ field }}, 2), '') as {{ type }}) as {{ field }}{{ ',' if not loop.last }}
                 {%- endfor %}
             from carried
 
@@ -146,6 +141,7 @@
 
             select
                 *,
+                cast(row_number() over (partition by {{ key }} order by from_at) as integer) as state_number,
                 case
                     when outcome <> 'open'
                         then coalesce(closed_at, {{ last_known('closing_at', key, 'from_at') }})
@@ -160,7 +156,7 @@
 
         select
             {{ key }},
-            cast(row_number() over (partition by {{ key }} order by from_at) as integer) as state_number,
+            state_number,
             from_at as valid_from_at,
             to_at as valid_to_at,
             learned_at,

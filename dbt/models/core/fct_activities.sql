@@ -103,7 +103,7 @@ activities as (
         logged.outcome,
         coalesce(logged.duration_minutes, told.duration_minutes) as duration_minutes,
         logged.is_completed and logged.occurred_at <= n.as_of_at as is_completed,
-        answered.activity_id is not null as is_answered,
+        logged.activity_id in (select activity_id from answered) as is_answered,
         case when told.leading_activity_id is null then logged.source_system
             else concat_ws(',', logged.source_system, told.first_source, told.second_source, told.third_source) end as sources,
         cast(coalesce(told.duplicate_count, 0) as integer) as duplicate_count,
@@ -114,7 +114,6 @@ activities as (
     left join {{ ref('int_activities_matched') }} as matched on logged.activity_id = matched.activity_id
     {{- named }}
     left join told on logged.activity_id = told.leading_activity_id
-    left join answered on logged.activity_id = answered.activity_id
     where matched.activity_id is null
 
 )
