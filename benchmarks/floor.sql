@@ -349,11 +349,11 @@ select * from (
     select
         currency_code, rate_type, valid_from_date,
         nullif(least(coalesce(valid_to_date, date '9999-12-31'), coalesce(lead(valid_from_date) over (partition by currency_code, rate_type order by valid_from_date), date '9999-12-31')), date '9999-12-31') as valid_to_date,
-        cast(1 / nullif(rate, 0) as decimal(18, 8)) as rate_to_base
+        cast(1 / nullif(rate, 0) as decimal(24, 14)) as rate_to_base
     from one_a_day
 ) where valid_to_date is null or valid_from_date < valid_to_date
 union all
-select 'USD', unnest(['plan', 'dated']), date '1900-01-01', null, 1.0::decimal(18, 8);
+select 'USD', unnest(['plan', 'dated']), date '1900-01-01', null, 1.0::decimal(24, 14);
 
 create temp table open_rates as
 with days as (

@@ -8,7 +8,7 @@ from dagster_project.sources import Table
 TEXT, MONEY, RATE, DATE, AT, FLAG, COUNT = (
     "VARCHAR",
     "DECIMAL(18,2)",
-    "DECIMAL(18,8)",
+    "DECIMAL(24,14)",
     "DATE",
     "TIMESTAMP",
     "BOOLEAN",

@@ -11,7 +11,7 @@ with quoted as (
         'plan' as rate_type,
         coalesce(types.valid_from_date, cast('1970-01-01' as date)) as valid_from_date,
         cast(null as date) as valid_to_date,
-        cast(1 / nullif(types.conversion_rate, 0) as decimal(18, 8)) as rate,
+        cast(1 / nullif(types.conversion_rate, 0) as decimal(24, 14)) as rate,
         types._load_id, types._version
     from {{ ref('stg_salesforce__currency_types') }} as types
     cross join (select min(currency_code) as currency_code from {{ ref('stg_salesforce__currency_types') }} where _is_latest and is_corporate) as corporate
@@ -19,7 +19,7 @@ with quoted as (
     union all
     select
         rates.currency_code, corporate.currency_code, 'dated', rates.valid_from_date, rates.valid_to_date,
-        cast(1 / nullif(rates.conversion_rate, 0) as decimal(18, 8)), rates._load_id, rates._version
+        cast(1 / nullif(rates.conversion_rate, 0) as decimal(24, 14)), rates._load_id, rates._version
     from {{ ref('stg_salesforce__dated_conversion_rates') }} as rates
     cross join (select min(currency_code) as currency_code from {{ ref('stg_salesforce__currency_types') }} where _is_latest and is_corporate) as corporate
     where not rates.is_deleted
@@ -28,7 +28,7 @@ with quoted as (
     from {{ ref('stg_files__currency_rates') }}
     where not is_deleted
     union all
-    select upper(from_currency), upper(to_currency), lower(rate_type), valid_from_date, null, cast(rate as decimal(18, 8)), 9223372036854775807, 1
+    select upper(from_currency), upper(to_currency), lower(rate_type), valid_from_date, null, cast(rate as decimal(24, 14)), 9223372036854775807, 1
     from {{ ref('currency_rates') }}
 
 ),
@@ -39,7 +39,7 @@ both_ways as (
     from quoted
     where rate > 0 and from_currency <> to_currency
     union all
-    select to_currency, from_currency, rate_type, valid_from_date, valid_to_date, cast(1 / rate as decimal(18, 8)), 1, _load_id, _version
+    select to_currency, from_currency, rate_type, valid_from_date, valid_to_date, cast(1 / rate as decimal(24, 14)), 1, _load_id, _version
     from quoted
     where rate > 0 and from_currency <> to_currency
 
@@ -88,7 +88,7 @@ crossed as (
     select
         first_leg.from_currency as currency_code,
         first_leg.rate_type,
-        cast(cast(first_leg.rate as double) * cast(second_leg.rate as double) as decimal(18, 8)) as rate_to_base,
+        cast(cast(first_leg.rate as double) * cast(second_leg.rate as double) as decimal(24, 14)) as rate_to_base,
         greatest(first_leg.valid_from_date, second_leg.valid_from_date) as valid_from_date,
         least(first_leg.valid_to_date, second_leg.valid_to_date) as valid_to_date,
         first_leg.to_currency as through_currency
@@ -139,6 +139,6 @@ select
 from rates
 where valid_from_date < valid_to_date
 union all
-select '{{ base }}', 'plan', cast('1900-01-01' as date), null, cast(1 as decimal(18, 8))
+select '{{ base }}', 'plan', cast('1900-01-01' as date), null, cast(1 as decimal(24, 14))
 union all
-select '{{ base }}', 'dated', cast('1900-01-01' as date), null, cast(1 as decimal(18, 8))
+select '{{ base }}', 'dated', cast('1900-01-01' as date), null, cast(1 as decimal(24, 14))
