@@ -28,7 +28,8 @@ SCHEMAS = ("core", "leading_indicators", "lagging_indicators", "hygiene", "forec
 # What a run forecast depends on when it ran: a company that ran twice has forecast two locks, and was late for fewer.
 FORECASTS = {"forecast.deals": "false", "forecast.model_rollup": "false",
              "lagging_indicators.forecast_accuracy": "method <> 'model'"}  # fmt: skip
-OF_A_RUN = ("locked_at", "run_id", "is_backfilled", "model_amount", "p10_amount", "p50_amount", "p90_amount")
+OF_A_RUN = ("locked_at", "run_id", "inputs_fingerprint", "is_backfilled",
+            "model_amount", "p10_amount", "p50_amount", "p90_amount")  # fmt: skip
 STILL_TO_COME = 0.005  # share of all rows that the daily refresh brings
 
 # What the project promises: of models to floor, of job to floor, bytes, of refresh to full build.
