@@ -39,7 +39,12 @@ select
     w.ending_amount,
     w.ending_amount / nullif(greatest(r.quota_amount - r.won_amount, 0), 0),
     r.commit_called_amount,
-    r.forecast_amount
+    r.commit_amount,
+    r.commit_evidenced_amount,
+    r.forecast_amount,
+    r.model_amount,
+    r.p10_amount,
+    r.p90_amount
 from forecast.rollup as r
 left join leading_indicators.weekly_pipeline_waterfall as w
     on w.level = r.level and w.week_end_date = r.lock_date and w.target_fiscal_quarter = r.fiscal_quarter
@@ -204,13 +209,19 @@ def _figures(settings: Settings) -> list[str]:
         row = connection.execute(FIGURES).fetchone()
     if row is None:
         return ["No deal is open or won in the quarter of the lock, so there is nothing to forecast", ""]
-    quarter, lock, won, quota, gap, open_amount, coverage, commit, weighted = row
+    quarter, lock, won, quota, gap, open_amount, coverage, called, commit, evidenced, weighted, model, low, high = row
     covers = f", {coverage:.1f} times what is to go" if coverage else ""
+    if model is None:
+        forecast = f"{_money(weighted)} by the CRM's probabilities"
+    else:
+        forecast = f"{_money(model)} by the model, {_money(low)} to {_money(high)} in eight cases of ten"
+    backed = f"; of {_money(commit)} open commit, {_money(evidenced)} rests on evidence" if commit else ""
     return [
         f"{quarter}, as of the lock of {lock}",
         f"  won                   {_money(won)}" + (f" of {_money(quota)} quota, {_money(gap)} to go" if quota else ""),
         f"  open, closing in it   {_money(open_amount)}{covers}",
-        f"  forecast              {_money(commit)} called by the reps, {_money(weighted)} by the CRM's probabilities",
+        f"  forecast              {forecast}",
+        f"  called by the reps    {_money(called)}{backed}",
         "",
     ]
 
