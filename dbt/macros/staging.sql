@@ -30,6 +30,22 @@
     )
 {%- endmacro %}
 
+{# A query: the accepted loads of a source that is switched on, a row each. #}
+{% macro accepted_loads(source_name) -%}
+    select
+        loads.load_id,
+        loads.origin,
+        loads.system,
+        min(loads.first_extracted_at) as first_extracted_at,
+        max(loads.extracted_at) as last_extracted_at,
+        max(loads.loaded_at) as loaded_at
+    from {{ source(source_name, 'loads') }} as loads
+    inner join {{ source('ops', 'active_sources') }} as active
+        on loads.origin = active.origin and loads.system = active.system
+    where loads.status = 'accepted'
+    group by loads.load_id, loads.origin, loads.system
+{%- endmacro %}
+
 {# The rows of a raw table in readable loads. #}
 {% macro readable_rows(source_name, table_name) -%}
     from {{ source(source_name, table_name) }} as raw
