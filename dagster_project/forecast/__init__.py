@@ -8,5 +8,5 @@ reads the reps' habits, `store` keeps the results. Not here: when any of it runs
 tables mean (`dbt/models/forecast`).
 """
 
-MODEL_VERSION = "1"  # goes up whenever the same inputs would be forecast otherwise; kept with every forecast
+MODEL_VERSION = "2"  # goes up whenever the same inputs would be forecast otherwise; kept with every forecast
 SEED = 20_240_101  # of the simulation, with the lock's date: a lock is drawn alike whenever it is drawn
