@@ -34,6 +34,9 @@ from dagster_project.sources import Extract, Progress, ResumingSource, Source, T
 Say = Callable[[str], None]
 
 TAKEN_OUT = "taken out: its run ended before its verdict"
+# What the engine may use where a pull lands, however long it is: beyond its memory it works on disk. Each thread that
+# writes holds rows, so many threads would not fit.
+PULL_MEMORY, PULL_THREADS = "400MB", 2
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,14 @@ def row_hash(table: Table) -> str:
 def land(connection: duckdb.DuckDBPyConnection, source: Source, say: Say = print) -> LoadReport:
     """Append what the source read to its raw tables, all of it or nothing; the load then waits for `judge`.
 
-    A load of this source that was never judged counts as one that died: its rows are taken out first. UserError where
-    the extract is older than what was landed.
+    A load of this source that was never judged counts as one that died: its rows are taken out first. A pull of an API
+    may be of any length, so the engine keeps to PULL_MEMORY from then on. UserError where the extract is older than
+    what was landed.
     """
     started, loaded_at = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
     landed: dict[str, _Landed] = {}
+    if isinstance(source, ResumingSource):
+        _keep_small(connection)
     with _transaction(connection):
         tables = source.tables()
         for schema in dict.fromkeys(table.schema for table in tables):
@@ -643,6 +649,20 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):
             connection.execute("rollback")
         raise
+
+
+def _keep_small(connection: duckdb.DuckDBPyConnection) -> None:
+    """From now on the engine keeps to what a pull may use; where it was given less already, that stands."""
+    [(is_less, threads)] = connection.execute(
+        """
+        select parse_formatted_bytes(?) < parse_formatted_bytes(current_setting('memory_limit')),
+            least(?, current_setting('threads'))
+        """,
+        [PULL_MEMORY, PULL_THREADS],
+    ).fetchall()
+    connection.execute(f"set threads = {threads}")
+    if is_less:
+        connection.execute(f"set memory_limit = '{PULL_MEMORY}'")
 
 
 def _utc(instant: datetime | None) -> datetime | None:

@@ -740,3 +740,19 @@ def test_a_cursor_counts_once_its_load_is_accepted(warehouse):
 def test_a_source_that_reads_everything_is_told_nothing(warehouse):
     arrive(warehouse, campaigns(("1", "Fair")))
     assert log(warehouse, "cursor") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [
+        (Resumed, ("3GB", 16), "381.4 MiB, 2 threads"),
+        (Resumed, ("200MB", 1), "190.7 MiB, 1 threads"),
+        (Given, ("3GB", 16), "2.7 GiB, 16 threads"),
+    ],
+)
+def test_however_long_a_pull_is_it_lands_in_little_memory(warehouse, kind, given, kept):
+    memory, threads = given
+    warehouse.execute(f"set memory_limit = '{memory}'; set threads = {threads}")
+    told = "concat(current_setting('memory_limit'), ', ', current_setting('threads'), ' threads')"
+    arrive(warehouse, kind({CAMPAIGNS.relation: f"""select '1' as "Id", {told} as "Name" """}))
+    assert versions(warehouse) == [("1", kept, 1, "", 0)]

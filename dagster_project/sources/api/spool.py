@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from dagster_project.sources import Rejected, Table
 from dagster_project.sources.api.batches import schema
+from dagster_project.sources.landing import PULL_MEMORY, PULL_THREADS
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Spool:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         """For looking at the parts; beyond its memory it works on disk, among them."""
-        limits = {"memory_limit": "512MB", "temp_directory": str(self.folder / "work")}
+        limits = {"memory_limit": PULL_MEMORY, "threads": PULL_THREADS, "temp_directory": str(self.folder / "work")}
         return duckdb.connect(config={"autoinstall_known_extensions": "false", **limits})
 
     def add(
