@@ -8,11 +8,11 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE # keep compiled files: imports take half the time
 
 .DEFAULT_GOAL := help
-.PHONY: help env run backtest dev sql metrics report worklist status rollback glossary test lint bench bench-forecast faults clean-data
+.PHONY: help env run backtest dev sql metrics report worklist status rollback glossary test lint bench bench-forecast bench-connectors faults clean-data
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | \
-	  while IFS='|' read -r name about; do printf '  make %-12s %s\n' "$$name" "$$about"; done
+	  while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
 
 env: $(READY) ## make .venv from requirements.lock
 
@@ -67,6 +67,9 @@ bench: $(READY) ## measure a whole run against the floor (SIZE=small)
 
 bench-forecast: $(READY) ## measure the model's worth at three seeds, and its cost at large
 	@$(PY) -m benchmarks.forecast
+
+bench-connectors: $(READY) ## measure what the API connectors pull and land, up to ten million rows
+	@$(PY) -m benchmarks.connectors
 
 faults: $(READY) ## kill, fill and corrupt on purpose, and see what survives (KILLS=50)
 	@FAULT_KILLS=$(or $(KILLS),50) $(PY) -m pytest tests/faults tests/sources/test_live_equals_demo.py

@@ -32,13 +32,17 @@ class Measured:
         return max((size for at, size in self.samples if start <= at <= end), default=0)
 
 
-def measure(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> Measured:
-    """Run it with its output in `log`. Raises CommandError on a non-zero exit."""
+def measure(
+    command: Sequence[str | Path], environment: Mapping[str, str], log: Path, is_shown: bool = False
+) -> Measured:
+    """Run it with its output in `log`; `is_shown`: what it writes to its standard error is seen instead. Raises
+    CommandError on a non-zero exit."""
     samples: list[tuple[float, int]] = []
     over = threading.Event()
     with log.open("w") as output:
         started = time.monotonic()
-        process = subprocess.Popen(list(map(str, command)), env=dict(environment), stdout=output, stderr=output)
+        errors = None if is_shown else output
+        process = subprocess.Popen(list(map(str, command)), env=dict(environment), stdout=output, stderr=errors)
         watcher = threading.Thread(target=_watch, args=(process.pid, over, samples), daemon=True)
         watcher.start()
         try:

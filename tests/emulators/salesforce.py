@@ -131,6 +131,17 @@ class Org:
                 ))"""
         return None
 
+    def keep(self, job: str, query: Query) -> int:
+        """Hold the rows of a bulk query as they are now; their number."""
+        cursor = self.company.connection.cursor()
+        cursor.execute(f"create or replace table job_{job} as select {query.told} from ({query.sql})")
+        [(rows,)] = cursor.execute(f"select count(*) from job_{job}").fetchall()
+        return rows
+
+    def kept(self, job: str, first: int, end: int) -> str:
+        """SQL of the rows of a bulk query from one to before another, as text."""
+        return f"select * from job_{job} where rowid >= {first} and rowid < {end}"
+
     def fields(self, name: str) -> dict[str, str]:
         """Field to its SQL type, as this login sees the object."""
         relation = self.relation(name)
@@ -185,6 +196,16 @@ class Query:
             self.sql += f" order by {found['order'] or 'Id'}{found['way'] or ''}, Id"
         self.sql += f" limit {found['limit']}" if found["limit"] else ""
 
+    @property
+    def told(self) -> str:
+        """The fields as the Bulk API writes them in CSV, SQL."""
+        return ", ".join(
+            f"strftime({field}, '%Y-%m-%dT%H:%M:%S.%g') || 'Z' as {field}"
+            if kind == "TIMESTAMP"
+            else f"{field}::varchar as {field}"
+            for field, kind in self.kinds.items()
+        )
+
     def _condition(self, part: str, there: dict[str, str]) -> str:
         found = re.fullmatch(r"(\w+) (>=|<=|!=|=|<|>|IN) (.+)", part.strip())
         if not found or found[1] not in there:
@@ -235,8 +256,15 @@ def routes(org: Org) -> list[Route]:
 def salesforce(company: Company, public_key: str | None = None) -> Iterator[tuple[Server, Org]]:
     """The emulator on loopback, and the organisation behind it."""
     org = Org(company, public_key)
-    with org.files, serving(routes(org), company, error=_fault) as server:
+    with serving_org(org) as server:
         yield server, org
+
+
+@contextmanager
+def serving_org(org: Org) -> Iterator[Server]:
+    """The emulator of an organisation that is there already."""
+    with org.files, serving(routes(org), org.company, error=_fault) as server:
+        yield server
 
 
 def _fault(status: int, headers: dict[str, str]) -> Response:
@@ -375,15 +403,7 @@ def _create_job(org: Org, request: Request, body: bytes) -> Response:
     if query.name in NOT_BULK or query.is_count:
         raise Refused("INVALIDENTITY", f"Entity '{query.name}' is not supported by the Bulk API.")
     job = f"750{next(org.numbers):012}AAA"
-    told = ", ".join(
-        f"strftime({field}, '%Y-%m-%dT%H:%M:%S.%g') || 'Z' as {field}"
-        if kind == "TIMESTAMP"
-        else f"{field}::varchar as {field}"
-        for field, kind in query.kinds.items()
-    )
-    cursor = org.company.connection.cursor()
-    cursor.execute(f"create or replace table job_{job} as select {told} from ({query.sql})")
-    [(rows,)] = cursor.execute(f"select count(*) from job_{job}").fetchall()
+    rows = org.keep(job, query)
     org.jobs[job] = {"rows": rows, "looks": 0, **asked, "object": query.name}
     return JSONResponse(_job(org, job, "UploadComplete", request))
 
@@ -422,8 +442,7 @@ def _job_results(org: Org, request: Request, body: bytes) -> Response:
     first = max(0, start - size) if start and server_of(request).faults.take(asked, "duplicate") else start
     file = Path(org.files.name) / f"{next(org.numbers)}.csv"
     cursor = org.company.connection.cursor()
-    where = f"rowid >= {first} and rowid < {first + size}"
-    cursor.execute(f"copy (select * from job_{job} where {where}) to '{file}' (format csv, header, force_quote *)")
+    cursor.execute(f"copy ({org.kept(job, first, first + size)}) to '{file}' (format csv, header, force_quote *)")
     content = file.read_bytes()
     file.unlink()
     rows = max(0, min(size, org.jobs[job]["rows"] - first))
