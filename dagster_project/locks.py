@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project import gate
+from dagster_project.transactions import transaction
 
 # Archived table to the relation with what is due for it.
 DUE = {
@@ -40,15 +41,10 @@ def freeze(connection: duckdb.DuckDBPyConnection, run_id: str, folder: Path = ga
     UserError where the gate has not passed the present inputs.
     """
     gate.require_pass(connection)
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         _find_due(connection)
         locks = connection.execute("select lock_date, is_backfilled from temp.due order by lock_date").fetchall()
         rows = _freeze(connection, run_id, folder) if locks else dict.fromkeys(("locks", *DUE), 0)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return Frozen(tuple(lock_date for lock_date, _ in locks), sum(late for _, late in locks), rows)
 
 

@@ -27,6 +27,7 @@ from dagster_project.sources.gong import shapes as gong
 from dagster_project.sources.hubspot import shapes as hubspot
 from dagster_project.sources.landing import row_hash
 from dagster_project.sources.salesforce import shapes as salesforce
+from dagster_project.transactions import transaction
 
 ALL_TABLES: tuple[Table, ...] = (*salesforce.TABLES, *hubspot.TABLES, *gong.TABLES, *files.TABLES)
 
@@ -161,8 +162,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     Repeatable, and all or nothing.
     """
     wanted = _lasting_tables()
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         connection.execute("create schema if not exists ops; create sequence if not exists ops.load_ids")
         there = _there(connection)
         for relation, (columns, about) in wanted.items():
@@ -176,10 +176,6 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
                 _grow(connection, relation, {name: kind for name, kind in columns.items() if name not in present})
         for view, (query, about) in _views(wanted).items():
             _show(connection, view, query, about)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
 
 
 def _lasting_tables() -> dict[str, tuple[dict[str, str], str]]:

@@ -239,7 +239,8 @@ def calibration(found: Forecasts) -> pd.DataFrame:
 
 def renew(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, int]:
     """Put what a backtest finds now in the place of what the last one found, and forecast the locks that never were;
-    returns rows by table. A quarter's rows are kept, and out of memory, before the next quarter is read."""
+    returns rows by table. A quarter's rows are out of memory before the next quarter is read; a backtest that dies
+    changes nothing of what the last one found."""
     done = set(store.forecast_dates(connection))
     filled: list[scoring.Forecast] = []
     settled: list[pd.DataFrame] = []
@@ -252,17 +253,17 @@ def renew(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, int]:
     def keep(name: str, rows: pd.DataFrame) -> None:
         kept[name] += store.keep(connection, name, rows)
 
-    store.clear(connection)
-    for found in run(connection, seed, fill):
-        if filled:
-            keep("deal_forecasts", pd.concat([forecast.deals for forecast in filled]))
-            keep("quarter_forecasts", pd.concat([forecast.levels for forecast in filled]))
-            filled.clear()
-        if found.is_settled:
-            keep("backtest", evaluate(connection, found))
-            keep("backtest_people", found.people)
-            keep("calibration", calibration(found))
-            settled.append(found.people[bias.READ])
-    if settled:
-        keep("rep_bias", bias.rep_bias(pd.concat(settled, ignore_index=True)))
+    with store.replacing(connection):
+        for found in run(connection, seed, fill):
+            if filled:
+                keep("deal_forecasts", pd.concat([forecast.deals for forecast in filled]))
+                keep("quarter_forecasts", pd.concat([forecast.levels for forecast in filled]))
+                filled.clear()
+            if found.is_settled:
+                keep("backtest", evaluate(connection, found))
+                keep("backtest_people", found.people)
+                keep("calibration", calibration(found))
+                settled.append(found.people[bias.READ])
+        if settled:
+            keep("rep_bias", bias.rep_bias(pd.concat(settled, ignore_index=True)))
     return kept

@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from dagster_project.transactions import transaction
+
 DRAWS, SEED = 400, 20250101
 LOW, HIGH = 0.025, 0.975
 DEFINED_SHARE = 0.9  # of the draws must have every factor, or there is no interval
@@ -53,10 +55,9 @@ RESULT = pa.schema(
 def write(connection: duckdb.DuckDBPyConnection, draws: int = DRAWS, seed: int = SEED) -> int:
     """Replace `intermediate.lever_intervals`; returns its rows."""
     connection.register("drawn", intervals(connection, draws, seed))
-    connection.execute("begin")
-    connection.execute("delete from intermediate.lever_intervals")
-    connection.execute("insert into intermediate.lever_intervals by name select * from drawn")
-    connection.execute("commit")
+    with transaction(connection):
+        connection.execute("delete from intermediate.lever_intervals")
+        connection.execute("insert into intermediate.lever_intervals by name select * from drawn")
     connection.unregister("drawn")
     return connection.execute("select count(*) from intermediate.lever_intervals").fetchone()[0]
 

@@ -6,26 +6,41 @@ how either is worked out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from dagster_project.forecast.shapes import TABLES
+from dagster_project.transactions import transaction
 
 COMPANY = "(select company_id from ops.company)"
 
 
-def clear(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take out what the last backtest found; what forecasts said stays."""
-    for name, (_, _, is_appended) in TABLES.items():
-        if not is_appended:
+REPLACED = [name for name, (_, _, is_appended) in TABLES.items() if not is_appended]
+
+
+@contextmanager
+def replacing(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """What is kept of a backtest within the block takes the place of what the last one found when the block ends; where
+    it raises, that stays. Until then it stands beside, in `found_` tables."""
+    for name in REPLACED:
+        connection.execute(f"create or replace table archive.found_{name} as from archive.{name} limit 0")
+    yield
+    with transaction(connection):
+        for name in REPLACED:
             connection.execute(f"delete from archive.{name} where company_id = {COMPANY}")
+            connection.execute(f"insert into archive.{name} from archive.found_{name}")
+            connection.execute(f"drop table archive.found_{name}")
 
 
 def keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame) -> int:
-    """Append the rows, forecasts only of locks that are not there yet; returns how many."""
+    """Append forecasts, of new locks only, or what a backtest found while `replacing`; returns how many rows."""
     columns, _, is_appended = TABLES[name]
+    target = f"archive.{name}" if is_appended else f"archive.found_{name}"
     own = [column for column in columns if column != "company_id"]
     missing = [column for column in own if column not in rows]
     if missing:
@@ -35,7 +50,7 @@ def keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame) -
         taken = f"where lock_date not in (select lock_date from archive.{name} where company_id = {COMPANY})"
         listed = ", ".join(f"cast({column} as {columns[column]}) as {column}" for column in own)
         return connection.execute(
-            f"insert into archive.{name} by name select {COMPANY} as company_id, {listed} from _kept "
+            f"insert into {target} by name select {COMPANY} as company_id, {listed} from _kept "
             f"{taken if is_appended else ''}"
         ).fetchone()[0]
     finally:

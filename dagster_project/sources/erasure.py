@@ -13,6 +13,7 @@ from uuid import uuid4
 import duckdb
 
 from dagster_project.settings import UserError
+from dagster_project.transactions import transaction
 
 # Where a row is about one person: her or his e-mail, and the columns that tell who it is.
 PERSONAL = {
@@ -52,8 +53,7 @@ def erase_person(connection: duckdb.DuckDBPyConnection, email: str) -> Erased:
     email = email.strip().lower()
     stand_in = f"erased-{uuid4().hex[:12]}@erased.invalid"
     rows: dict[str, int] = {}
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         names = _full_names(connection, email)
         _erase_what_was_said(connection, email)  # while a call's parties still tell who spoke
         for relation, columns in _text_columns(connection).items():
@@ -62,10 +62,6 @@ def erase_person(connection: duckdb.DuckDBPyConnection, email: str) -> Erased:
                 rows[relation] += _erase_rows(connection, relation, email, stand_in)
         if not any(rows.values()):
             raise UserError(f"no raw row has the e-mail {email!r}; check how the source spells it")
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     connection.execute("checkpoint")
     return Erased({relation: count for relation, count in rows.items() if count})
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -30,6 +29,7 @@ import pyarrow as pa
 
 from dagster_project.settings import UserError
 from dagster_project.sources import Extract, Progress, ResumingSource, Source, Table
+from dagster_project.transactions import transaction
 
 Say = Callable[[str], None]
 
@@ -88,7 +88,7 @@ def land(connection: duckdb.DuckDBPyConnection, source: Source, say: Say = print
     landed: dict[str, _Landed] = {}
     if isinstance(source, ResumingSource):
         _keep_small(connection)
-    with _transaction(connection):
+    with transaction(connection):
         tables = source.tables()
         for schema in dict.fromkeys(table.schema for table in tables):
             _take_out_unjudged(connection, source, schema)
@@ -144,7 +144,7 @@ def judge(
     ValueError where there is no such load, or it cannot be judged so.
     """
     loads = f"{schema}.loads"
-    with _transaction(connection):
+    with transaction(connection):
         found = connection.execute(
             f"select distinct status, origin, system from {loads} where load_id = ?", [load_id]
         ).fetchall()
@@ -190,7 +190,7 @@ def pending(connection: duckdb.DuckDBPyConnection) -> list[PendingLoad]:
 
 def activate(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source]) -> None:
     """From now on staging reads these sources and no others."""
-    with _transaction(connection):
+    with transaction(connection):
         connection.execute("delete from ops.active_sources")
         for source in sources:
             connection.execute("insert into ops.active_sources values (?, ?)", [source.origin, source.system])
@@ -637,18 +637,6 @@ def _streamed(connection: duckdb.DuckDBPyConnection, batches: Iterable[pa.Record
     finally:
         connection.unregister("stream")
     return "from temp.streamed"
-
-
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.execute("begin")
-    try:
-        yield
-        connection.execute("commit")
-    except BaseException:
-        with suppress(duckdb.Error):
-            connection.execute("rollback")
-        raise
 
 
 def _keep_small(connection: duckdb.DuckDBPyConnection) -> None:

@@ -211,9 +211,21 @@ def test_a_sample_goes_by_what_was_known_so_a_lock_is_forecast_alike_later(sampl
     assert np.allclose(live.deals["win_in_quarter_probability"], looked_back, atol=1e-5)
 
 
-def test_a_backtest_that_died_is_made_good_by_the_next(company, renewed, monkeypatch):
+def test_a_backtest_that_dies_changes_nothing(company, renewed, monkeypatch):
+    found = {name: company.execute(f"from archive.{name} order by all").fetchall() for name in store.REPLACED}
+    calibrated = []
+
+    def dies_at_the_third_quarter(quarter):
+        calibrated.append(quarter)
+        if len(calibrated) == 3:
+            raise MemoryError
+        return calibration(quarter)
+
+    calibration = backtest.calibration
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(backtest, "calibration", lambda found: (_ for _ in ()).throw(MemoryError))
+        patch.setattr(backtest, "calibration", dies_at_the_third_quarter)
         backtest.renew(company, SEED)
-    assert company.execute("select count(*) from archive.calibration").fetchone() == (0,)
+    for name, rows in found.items():
+        assert rows, name
+        assert company.execute(f"from archive.{name} order by all").fetchall() == rows, name
     assert backtest.renew(company, SEED) == renewed | {"deal_forecasts": 0, "quarter_forecasts": 0}
