@@ -50,14 +50,9 @@ valued as (
         coalesce(a.segment, 'unassigned') as segment,
         w.from_date,
         w.to_date,
-        {{ cents('coalesce(w.amount, 0)', 'coalesce(r.rate_to_base, o.rate_to_base, 0)') }} as amount_base
+        {{ booked_amount('w') }} as amount_base
     from counted as w
-    left join {{ ref('int_currency_rates') }} as r
-        on w.currency_code = r.currency_code and r.rate_type = 'dated'
-        and {{ holds_on('r', 'w.booking_date') }}
-    left join {{ ref('int_valuation_rates') }} as o
-        on w.currency_code = o.currency_code
-        and {{ holds_on('o', 'w.booking_date') }}
+    {{ booking_rates('w') }}
     left join {{ ref('int_rep_attributes') }} as a
         on w.rep_id = a.rep_id
         and {{ holds_on('a', 'w.booking_date') }}

@@ -65,19 +65,14 @@ select
     c.outcome = 'lost' and x.loss_reason is not null as is_excluded_loss,
     c.amount,
     c.currency_code,
-    {{ cents('coalesce(c.amount, 0)', 'coalesce(r.rate_to_base, o.rate_to_base, 0)') }} as amount_base,
+    {{ booked_amount('c') }} as amount_base,
     {{ business_date('i.created_at') }} as created_date,
     {{ days_between(business_date('i.created_at'), 'c.booking_date') }} as cycle_days,
     c.recorded_at
 from closings as c
 inner join {{ ref('int_opportunities') }} as i on c.opportunity_id = i.opportunity_id
 left join {{ ref('int_excluded_loss_reasons') }} as x on lower(trim(c.loss_reason)) = x.loss_reason
-left join {{ ref('int_currency_rates') }} as r
-    on c.currency_code = r.currency_code and r.rate_type = 'dated'
-    and {{ holds_on('r', 'c.booking_date') }}
-left join {{ ref('int_valuation_rates') }} as o
-    on c.currency_code = o.currency_code
-    and {{ holds_on('o', 'c.booking_date') }}
+{{ booking_rates('c') }}
 left join {{ ref('int_rep_attributes') }} as a
     on c.rep_id = a.rep_id
     and {{ holds_on('a', 'c.booking_date') }}

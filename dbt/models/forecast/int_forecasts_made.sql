@@ -138,11 +138,9 @@ bookings as (
         coalesce(a.team, 'unassigned') as team,
         coalesce(a.segment, 'unassigned') as segment,
         count(*) as deal_count,
-        sum({{ cents('coalesce(w.amount, 0)', 'coalesce(r.rate_to_base, o.rate_to_base, 0)') }}) as amount
+        sum({{ booked_amount('w') }}) as amount
     from {{ relation }} as w
-    left join {{ ref('int_currency_rates') }} as r
-        on w.currency_code = r.currency_code and r.rate_type = 'dated' and {{ holds_on('r', 'w.booking_date') }}
-    left join {{ ref('int_valuation_rates') }} as o on w.currency_code = o.currency_code and {{ holds_on('o', 'w.booking_date') }}
+    {{ booking_rates('w') }}
     left join {{ ref('int_rep_attributes') }} as a on w.rep_id = a.rep_id and {{ holds_on('a', 'w.booking_date') }}
     group by w.{{ key }}, w.rep_id, coalesce(a.team, 'unassigned'), coalesce(a.segment, 'unassigned')
 

@@ -76,13 +76,11 @@ parts as (
         w.rep_id,
         coalesce(a.team, 'unassigned') as team,
         coalesce(a.segment, 'unassigned') as segment,
-        {{ cents('coalesce(w.amount, 0)', 'coalesce(r.rate_to_base, o.rate_to_base, 0)') }} as won_amount,
+        {{ booked_amount('w') }} as won_amount,
         1 as won_count,
         0 as quota_amount
     from wins as w
-    left join {{ ref('int_currency_rates') }} as r
-        on w.currency_code = r.currency_code and r.rate_type = 'dated' and {{ holds_on('r', 'w.booking_date') }}
-    left join {{ ref('int_valuation_rates') }} as o on w.currency_code = o.currency_code and {{ holds_on('o', 'w.booking_date') }}
+    {{ booking_rates('w') }}
     left join {{ ref('int_rep_attributes') }} as a on w.rep_id = a.rep_id and {{ holds_on('a', 'w.booking_date') }}
     union all
     select lock_date, rep_id, team, segment, 0, 0, quota_amount
