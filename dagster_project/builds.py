@@ -124,13 +124,16 @@ def record_builds(
     connection: duckdb.DuckDBPyConnection, relations: Iterable[str], code: str, basis: Basis, run_id: str
 ) -> None:
     """`code`: checksum of the dbt project they were built by."""
-    names = "relation, code, sources, last_correction, last_load, as_of, is_pinned, basis, run_id, built_at"
     stands = [code, basis.sources, basis.last_correction, basis.last_load, basis.as_of, basis.is_pinned]
-    for relation in relations:
-        connection.execute(
-            f"insert or replace into ops.builds ({names}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, now() at time zone 'UTC')",
-            [relation, *stands, basis.fingerprint, run_id],
+    connection.execute(
+        """
+        insert or replace into ops.builds (
+            relation, code, sources, last_correction, last_load, as_of, is_pinned, basis, run_id, built_at
         )
+        select unnest(?), ?, ?, ?, ?, ?, ?, ?, ?, now() at time zone 'UTC'
+        """,
+        [list(relations), *stands, basis.fingerprint, run_id],
+    )
 
 
 def left_behind(builds: Mapping[str, Build], relations: Iterable[str], basis: Basis) -> list[str]:

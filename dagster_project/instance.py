@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -44,10 +45,11 @@ def log_file(home: Path) -> Path:
 
 @contextmanager
 def history_kept_open(instance: DagsterInstance) -> Iterator[None]:
-    """Keep the run history's SQLite files open for the length of the block.
+    """Keep the run history's SQLite files open for the length of the block, and what tables they have in mind.
 
-    Dagster builds an engine, opens and closes the file five times an event: with some thousand events (a model, a test)
-    that took longer than the models. Same files, same statements; a power cut may cost the last events, not the file.
+    Dagster builds an engine, opens and closes the file five times an event, once of them to ask whether a table is
+    there: with some thousand events (a model, a test) that took longer than the models. Same files, same statements;
+    a power cut may cost the last events, not the file.
     """
     import sqlalchemy
     from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -57,7 +59,7 @@ def history_kept_open(instance: DagsterInstance) -> Iterator[None]:
         yield
         return
     engines: dict[str, sqlalchemy.Engine] = {}
-    connect_once = storage._connect
+    connect_once, has_table = storage._connect, storage.has_table
 
     @contextmanager
     def connect(shard: str) -> Iterator[sqlalchemy.Connection]:
@@ -71,10 +73,10 @@ def history_kept_open(instance: DagsterInstance) -> Iterator[None]:
         with storage._db_lock, engines[shard].begin() as connection:
             yield connection
 
-    storage._connect = connect
+    storage._connect, storage.has_table = connect, cache(has_table)
     try:
         yield
     finally:
-        storage._connect = connect_once
+        storage._connect, storage.has_table = connect_once, has_table
         for engine in engines.values():
             engine.dispose()

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def publish(
 ) -> Release:
     """Publish what the warehouse holds now and serve it; returns the release served.
 
-    `beside` is handed the finished database and may write what else belongs into its folder, before it is sealed.
+    `beside` is handed the finished database and may write what else belongs into its folder, before it is sealed. It
+    runs in a thread of its own while the Parquet files are written.
 
     Where no table differs from the release served (the gate's own logs aside) that one stays: a re-run with nothing new
     would otherwise push the releases worth rolling back to off the shelf, and empty every cache keyed by release.
@@ -91,8 +93,11 @@ def publish(
                 draft.mkdir()
                 _write(connection, draft, manifest, tables, before)
         with _whole_or_nothing(root, draft):
-            _verify(draft, tables)
-            beside(draft / DATABASE)
+            with ThreadPoolExecutor(1) as thread:
+                besides = thread.submit(beside, draft / DATABASE)
+                _write_parquet(draft, tables)
+                _verify(draft, tables)
+            besides.result()
             (draft / MANIFEST).write_text(json.dumps({**manifest, "tables": tables}, indent=1) + "\n")
             _seal(draft)
             os.rename(draft, root / "releases" / release_id)
@@ -233,13 +238,9 @@ def _write(connection, draft: Path, manifest: dict, tables: dict[str, dict], bef
         connection.execute(f"attach {file} as _release (storage_version {version})")
     for schema in sorted({name.partition(".")[0] for name in tables}):
         connection.execute(f"create schema if not exists _release.{quoting.name(schema)}")
-        (draft / "parquet" / schema).mkdir(parents=True)
-    for name in tables:
-        relation, (schema, _, table) = quoting.relation(name), name.partition(".")
-        if name not in taken_over:
-            connection.execute(f"create table _release.{relation} as from {relation}")
-        file = quoting.value(str(draft / "parquet" / schema / f"{table}.parquet"))
-        connection.execute(f"copy _release.{relation} to {file} (format parquet, compression zstd)")
+    for name in sorted(tables.keys() - taken_over):
+        relation = quoting.relation(name)
+        connection.execute(f"create table _release.{relation} as from {relation}")
     for target, comment in _comments(connection):
         connection.execute(f"comment on {target} is {quoting.value(comment)}")
     connection.execute(
@@ -330,15 +331,28 @@ def _comments(connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
+def _write_parquet(draft: Path, tables: dict[str, dict]) -> None:
+    with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
+        for name in tables:
+            file = _parquet(draft, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            target = quoting.value(str(file))
+            connection.execute(f"copy {quoting.relation(name)} to {target} (format parquet, compression zstd)")
+
+
+def _parquet(folder: Path, name: str) -> Path:
+    schema, _, table = name.partition(".")
+    return folder / "parquet" / schema / f"{table}.parquet"
+
+
 def _verify(draft: Path, tables: dict[str, dict]) -> None:
     """Reopen the draft as a reader does: every row of every table is there, in the database and in its Parquet file."""
     if (draft / f"{DATABASE}.wal").exists():
         raise RuntimeError(f"{DATABASE} was not written out whole: a write-ahead log is left")
     with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
         for name, table in tables.items():
-            schema, _, bare = name.partition(".")
             found = gate.fingerprint(connection, quoting.relation(name))
-            file = quoting.value(str(draft / "parquet" / schema / f"{bare}.parquet"))
+            file = quoting.value(str(_parquet(draft, name)))
             rows = connection.execute(f"select count(*) from read_parquet({file})").fetchone()[0]
             if found != table["fingerprint"] or rows != table["rows"]:
                 raise RuntimeError(f"release of {name} differs from the warehouse: {found}, not {table['fingerprint']}")

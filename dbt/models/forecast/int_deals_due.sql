@@ -97,20 +97,36 @@ events as (
 
 ),
 
+days as (
+
+    select
+        opportunity_id,
+        known_date,
+        sum(is_activity) as activity_count,
+        sum(is_two_way) as two_way_count,
+        sum(is_meeting) as meeting_count,
+        sum(is_contact) as contact_count,
+        max(two_way_date) as last_two_way_date,
+        max(lock_date) as lock_date
+    from events
+    group by opportunity_id, known_date
+
+),
+
 touches as (
 
     select * from (
         select
             opportunity_id,
             lock_date,
-            sum(is_activity) over month_to_date as activity_count,
-            sum(is_two_way) over month_to_date as two_way_count,
-            sum(is_meeting) over month_to_date as meeting_count,
-            sum(is_contact) over to_date as contact_count,
-            max(two_way_date) over to_date as last_two_way_date
-        from events
+            sum(activity_count) over month_to_date as activity_count,
+            sum(two_way_count) over month_to_date as two_way_count,
+            sum(meeting_count) over month_to_date as meeting_count,
+            sum(contact_count) over to_date as contact_count,
+            max(last_two_way_date) over to_date as last_two_way_date
+        from days
         window
-            to_date as (partition by opportunity_id order by known_date range between unbounded preceding and current row),
+            to_date as (partition by opportunity_id order by known_date),
             month_to_date as (partition by opportunity_id order by known_date range between interval '29' day preceding and current row)
     ) as counted
     where lock_date is not null

@@ -18,61 +18,120 @@ with rules as (
 
 ),
 
+locks as (
+
+    select distinct lock_date from {{ ref('int_deals_due') }}
+
+),
+
 roles as (
 
-    select opportunity_id, contact_id, replace(lower(trim(role)), '_', ' ') as role, min(learned_at) as learned_at
+    select opportunity_id, contact_id, replace(lower(trim(role)), '_', ' ') as role, {{ business_date('min(learned_at)') }} as known_date
     from {{ ref('int_opportunity_contacts') }}
     where learned_at is not null and opportunity_id in (select opportunity_id from {{ ref('int_deals_due') }})
     group by opportunity_id, contact_id, replace(lower(trim(role)), '_', ' ')
 
 ),
 
+kinds as (
+
+    -- which facts an activity verifies, by its type, by whether they took part, and by their role, which is none for an activity as such:
+    -- a few dozen rows, so that no activity is compared with a list
+    select *
+    from (
+        select
+            t.type,
+            w.is_two_way,
+            o.role
+            {%- for fact in facts %},
+            coalesce(
+                {{ is_listed('t.type', 'r.' ~ fact ~ '_activity_types') }} and (w.is_two_way or r.{{ fact }}_two_way_only = 0)
+                and (o.role is null and r.{{ fact }}_contact_roles is null or {{ is_listed('o.role', 'r.' ~ fact ~ '_contact_roles') }}),
+                false
+            ) as is_{{ fact }}
+            {%- endfor %}
+        from (select distinct type from {{ ref('fct_activities') }}) as t
+        cross join (select true as is_two_way union all select false) as w
+        cross join (select distinct role from roles union all select null) as o
+        cross join rules as r
+    ) as judged
+    where {% for fact in facts %}is_{{ fact }}{{ ' or ' if not loop.last }}{% endfor %}
+
+),
+
 activities as (
 
-    select a.opportunity_id, a.contact_id, a.activity_id, a.activity_date, a.type, a.learned_at, {{ is_two_way_by_itself('a') }} as is_two_way
+    select
+        opportunity_id, contact_id, type, activity_date, {{ business_date('learned_at') }} as known_date,
+        {{ is_two_way_by_itself('a') }} as is_two_way,
+        cast(activity_date as varchar) || ' ' || activity_id as event  -- date first, so that the newest is the greatest
     from {{ ref('fct_activities') }} as a
-    where a.is_completed and a.opportunity_id in (select opportunity_id from {{ ref('int_deals_due') }})
+    where is_completed and opportunity_id in (select opportunity_id from {{ ref('int_deals_due') }})
+
+),
+
+events as (
+
+    -- what verifies a fact and when it came to be known: an activity, an activity with somebody whose role is known too
+    select a.opportunity_id, a.known_date, a.event, k.* exclude (type, is_two_way, role)
+    from activities as a
+    inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and k.role is null
+    union all
+    select a.opportunity_id, greatest(a.known_date, r.known_date), a.event, k.* exclude (type, is_two_way, role)
+    from activities as a
+    inner join roles as r on a.opportunity_id = r.opportunity_id and a.contact_id = r.contact_id
+    inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and r.role = k.role
 
 ),
 
 known as (
 
-    -- what came to be known of a deal on a day: an activity, who is in which role, an activity with somebody in a role; and its locks
-    select opportunity_id, {{ business_date('learned_at') }} as known_date, null as role, activity_id, activity_date, type, is_two_way, cast(null as date) as lock_date
-    from activities
+    -- by the lock at which it is first known; and every lock of a deal, also where nothing new is known
+    select
+        e.opportunity_id,
+        l.lock_date
+        {%- for fact in facts %},
+        max(case when e.is_{{ fact }} then e.event end) as {{ fact }}_event,
+        cast(null as varchar) as {{ fact }}_role
+        {%- endfor %},
+        false as is_due
+    from events as e
+    asof inner join locks as l on e.known_date <= l.lock_date
+    group by e.opportunity_id, l.lock_date
     union all
-    select opportunity_id, {{ business_date('learned_at') }}, role, null, null, null, null, null
-    from roles
+    select
+        o.opportunity_id,
+        l.lock_date
+        {%- for fact in facts %},
+        null,
+        max(case when {{ is_listed('o.role', 'r.' ~ fact ~ '_contact_roles') }} then o.role end)
+        {%- endfor %},
+        false
+    from roles as o
+    asof inner join locks as l on o.known_date <= l.lock_date
+    cross join rules as r
+    group by o.opportunity_id, l.lock_date
     union all
-    select a.opportunity_id, {{ business_date('greatest(a.learned_at, r.learned_at)') }}, r.role, a.activity_id, a.activity_date, a.type, a.is_two_way, null
-    from activities as a
-    inner join roles as r on a.opportunity_id = r.opportunity_id and a.contact_id = r.contact_id
-    union all
-    select opportunity_id, lock_date, null, null, null, null, null, lock_date
+    select opportunity_id, lock_date{% for fact in facts %}, null, null{% endfor %}, true
     from {{ ref('int_deals_due') }}
 
 ),
 
 so_far as (
 
-    -- an event is written date first, so that the newest is the greatest
     select * from (
         select
-            k.opportunity_id,
-            k.lock_date
+            opportunity_id,
+            lock_date,
+            is_due
             {%- for fact in facts %},
-            max(case
-                when {{ is_listed('k.type', 'r.' ~ fact ~ '_activity_types') }} and (k.is_two_way or r.{{ fact }}_two_way_only = 0)
-                    and (k.role is null and r.{{ fact }}_contact_roles is null or {{ is_listed('k.role', 'r.' ~ fact ~ '_contact_roles') }})
-                    then cast(k.activity_date as varchar) || ' ' || k.activity_id
-            end) over to_date as {{ fact }}_event,
-            max(case when k.activity_id is null and {{ is_listed('k.role', 'r.' ~ fact ~ '_contact_roles') }} then k.role end) over to_date as {{ fact }}_role
+            max({{ fact }}_event) over to_date as {{ fact }}_event,
+            max({{ fact }}_role) over to_date as {{ fact }}_role
             {%- endfor %}
-        from known as k
-        cross join rules as r
-        window to_date as (partition by k.opportunity_id order by k.known_date range between unbounded preceding and current row)
+        from known
+        window to_date as (partition by opportunity_id order by lock_date range between unbounded preceding and current row)
     ) as told
-    where lock_date is not null
+    where is_due
 
 ),
 
