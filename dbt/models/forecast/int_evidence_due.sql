@@ -18,9 +18,9 @@ with rules as (
 
 ),
 
-locks as (
+due as (
 
-    select distinct lock_date from {{ ref('int_deals_due') }}
+    select opportunity_id, lock_date from {{ ref('int_deals_due') }}
 
 ),
 
@@ -28,7 +28,7 @@ roles as (
 
     select opportunity_id, contact_id, replace(lower(trim(role)), '_', ' ') as role, {{ business_date('min(learned_at)') }} as known_date
     from {{ ref('int_opportunity_contacts') }}
-    where learned_at is not null and opportunity_id in (select opportunity_id from {{ ref('int_deals_due') }})
+    where learned_at is not null and opportunity_id in (select opportunity_id from due)
     group by opportunity_id, contact_id, replace(lower(trim(role)), '_', ' ')
 
 ),
@@ -66,7 +66,7 @@ activities as (
         {{ is_two_way_by_itself('a') }} as is_two_way,
         cast(activity_date as varchar) || ' ' || activity_id as event  -- date first, so that the newest is the greatest
     from {{ ref('fct_activities') }} as a
-    where is_completed and opportunity_id in (select opportunity_id from {{ ref('int_deals_due') }})
+    where is_completed and opportunity_id in (select opportunity_id from due)
 
 ),
 
@@ -84,54 +84,50 @@ events as (
 
 ),
 
-known as (
+verified as (
 
-    -- by the lock at which it is first known; and every lock of a deal, also where nothing new is known
+    -- the newest event of each fact among those first known at a lock of the deal
     select
         e.opportunity_id,
-        l.lock_date
+        d.lock_date
         {%- for fact in facts %},
-        max(case when e.is_{{ fact }} then e.event end) as {{ fact }}_event,
-        cast(null as varchar) as {{ fact }}_role
-        {%- endfor %},
-        false as is_due
+        max(case when e.is_{{ fact }} then e.event end) as {{ fact }}_event
+        {%- endfor %}
     from events as e
-    asof inner join locks as l on e.known_date <= l.lock_date
-    group by e.opportunity_id, l.lock_date
-    union all
+    asof inner join due as d on e.opportunity_id = d.opportunity_id and e.known_date <= d.lock_date
+    group by e.opportunity_id, d.lock_date
+
+),
+
+filled as (
+
+    -- the roles first known at a lock of the deal that a fact asks for
     select
         o.opportunity_id,
-        l.lock_date
+        d.lock_date
         {%- for fact in facts %},
-        null,
-        max(case when {{ is_listed('o.role', 'r.' ~ fact ~ '_contact_roles') }} then o.role end)
-        {%- endfor %},
-        false
+        max(case when {{ is_listed('o.role', 'r.' ~ fact ~ '_contact_roles') }} then o.role end) as {{ fact }}_role
+        {%- endfor %}
     from roles as o
-    asof inner join locks as l on o.known_date <= l.lock_date
+    asof inner join due as d on o.opportunity_id = d.opportunity_id and o.known_date <= d.lock_date
     cross join rules as r
-    group by o.opportunity_id, l.lock_date
-    union all
-    select opportunity_id, lock_date{% for fact in facts %}, null, null{% endfor %}, true
-    from {{ ref('int_deals_due') }}
+    group by o.opportunity_id, d.lock_date
 
 ),
 
 so_far as (
 
-    select * from (
-        select
-            opportunity_id,
-            lock_date,
-            is_due
-            {%- for fact in facts %},
-            max({{ fact }}_event) over to_date as {{ fact }}_event,
-            max({{ fact }}_role) over to_date as {{ fact }}_role
-            {%- endfor %}
-        from known
-        window to_date as (partition by opportunity_id order by lock_date range between unbounded preceding and current row)
-    ) as told
-    where is_due
+    select
+        d.opportunity_id,
+        d.lock_date
+        {%- for fact in facts %},
+        max(v.{{ fact }}_event) over to_date as {{ fact }}_event,
+        max(f.{{ fact }}_role) over to_date as {{ fact }}_role
+        {%- endfor %}
+    from due as d
+    left join verified as v on d.opportunity_id = v.opportunity_id and d.lock_date = v.lock_date
+    left join filled as f on d.opportunity_id = f.opportunity_id and d.lock_date = f.lock_date
+    window to_date as (partition by d.opportunity_id order by d.lock_date)
 
 ),
 
