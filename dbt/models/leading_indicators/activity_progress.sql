@@ -6,14 +6,16 @@
 
 with volumes as (
 
+    -- what a rep did for a deal on a day, and for none
     select
         a.rep_id,
+        a.opportunity_id,
         a.activity_date,
         count(*) as completed_count,
         sum(case when a.is_two_way then 1 else 0 end) as two_way_count
     from {{ ref('fct_activities') }} as a
     where {{ is_effort('a') }}
-    group by a.rep_id, a.activity_date
+    group by a.rep_id, a.opportunity_id, a.activity_date
 
 ),
 
@@ -62,16 +64,16 @@ next_steps as (
 
 deals as (
 
-    -- work on open deals: one period and one next step an activity, so nothing multiplies. What had not had its days by as_of
+    -- work on open deals: one period and one next step a day, so nothing multiplies. What had not had its days by as_of
     -- cannot say yet whether it moved anything
     select
         rep_id,
         opportunity_id,
         fiscal_quarter,
         quarter_start_date,
-        count(*) as activity_count,
-        sum(case when is_observed then 1 else 0 end) as observed_count,
-        sum(case when is_observed and is_followed then 1 else 0 end) as followed_count,
+        sum(completed_count) as activity_count,
+        sum(case when is_observed then completed_count else 0 end) as observed_count,
+        sum(case when is_observed and is_followed then completed_count else 0 end) as followed_count,
         max(case when is_observed then 1 else 0 end) as is_worked,
         max(case when is_observed and is_followed then 1 else 0 end) as is_moved,
         {%- for kind in kinds %}
@@ -83,12 +85,13 @@ deals as (
             a.opportunity_id,
             q.fiscal_quarter,
             q.quarter_start_date,
+            a.completed_count,
             a.activity_date <= {{ plus_days('n.as_of_date', -days) }} as is_observed,
             s.next_date <= {{ plus_days('a.activity_date', days) }} as is_followed,
             {%- for kind in kinds %}
             s.next_{{ kind }}_date <= {{ plus_days('a.activity_date', days) }} as is_{{ kind }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from {{ ref('fct_activities') }} as a
+        from volumes as a
         cross join {{ ref('int_as_of') }} as n
         inner join {{ ref('dim_dates') }} as q on a.activity_date = q.date_day
         inner join {{ ref('fct_open_periods') }} as o
@@ -99,7 +102,6 @@ deals as (
             on a.opportunity_id = s.opportunity_id
             and a.activity_date > s.after_date
             and a.activity_date <= s.next_date
-        where {{ is_effort('a') }}
     ) as followed
     group by rep_id, opportunity_id, fiscal_quarter, quarter_start_date
 
