@@ -65,7 +65,7 @@ def publish(
     """Publish what the warehouse holds now and serve it; returns the release served.
 
     `beside` is handed the finished database and may write what else belongs into its folder, before it is sealed. It
-    runs in a thread of its own while the Parquet files are written.
+    runs in a thread of its own while the Parquet files are written, so it opens the file with the same engine_settings.
 
     Where no table differs from the release served (the gate's own logs aside) that one stays: a re-run with nothing new
     would otherwise push the releases worth rolling back to off the shelf, and empty every cache keyed by release.
@@ -332,7 +332,7 @@ def _comments(connection) -> list[tuple[str, str]]:
 
 
 def _write_parquet(draft: Path, tables: dict[str, dict]) -> None:
-    with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
+    with duckdb.connect(str(draft / DATABASE), read_only=True, config=engine_settings()) as connection:
         for name in tables:
             file = _parquet(draft, name)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -349,7 +349,7 @@ def _verify(draft: Path, tables: dict[str, dict]) -> None:
     """Reopen the draft as a reader does: every row of every table is there, in the database and in its Parquet file."""
     if (draft / f"{DATABASE}.wal").exists():
         raise RuntimeError(f"{DATABASE} was not written out whole: a write-ahead log is left")
-    with duckdb.connect(str(draft / DATABASE), read_only=True) as connection:
+    with duckdb.connect(str(draft / DATABASE), read_only=True, config=engine_settings()) as connection:
         for name, table in tables.items():
             found = gate.fingerprint(connection, quoting.relation(name))
             file = quoting.value(str(_parquet(draft, name)))

@@ -13,6 +13,7 @@ import duckdb
 
 from dagster_project import publishing
 from dagster_project.settings import Settings, UserError
+from dagster_project.warehouse import engine_settings
 
 PAGE = "weekly_report.html"
 
@@ -39,7 +40,7 @@ def page_of(database: Path, currency: str = "") -> str:
     from dagster_project.report.marts import read
     from dagster_project.report.page import render  # Altair takes a second to import
 
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with duckdb.connect(str(database), read_only=True, config=engine_settings()) as connection:
         return render(read(connection, currency))
 
 
