@@ -101,7 +101,7 @@ NEWEST_STORAGE = {"storage_compatibility_version": "latest"}
 
 def engine_settings() -> dict[str, str]:
     """How every process of a run opens DuckDB; dbt's profile says the same. Beyond its memory it works on disk."""
-    return {"autoinstall_known_extensions": "false", "memory_limit": os.environ.get("WAREHOUSE_MEMORY") or "3GB"}
+    return {"autoinstall_known_extensions": "false", "memory_limit": os.environ.get("WAREHOUSE_MEMORY") or "2.8GB"}
 
 
 @contextmanager
