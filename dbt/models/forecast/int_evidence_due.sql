@@ -6,7 +6,7 @@
 
 with rules as (
 
-    {#- one row, so that every activity meets all rules at once #}
+    {#- one row: all rules side by side #}
     select
         {%- for fact in facts %}
         {%- for column in ['contact_roles', 'activity_types', 'two_way_only', 'within_days', 'needs_claim'] %}
