@@ -20,7 +20,12 @@ with rules as (
 
 due as (
 
-    select opportunity_id, lock_date from {{ ref('int_deals_due') }}
+    -- what came to be known after the deal's lock before, and until its lock, is first known at the lock
+    select
+        opportunity_id,
+        lock_date,
+        coalesce(lag(lock_date) over (partition by opportunity_id order by lock_date), date '1900-01-01') as after_date
+    from {{ ref('int_deals_due') }}
 
 ),
 
@@ -73,11 +78,11 @@ activities as (
 events as (
 
     -- what verifies a fact and when it came to be known: an activity, an activity with somebody whose role is known too
-    select a.opportunity_id, a.known_date, a.event, k.* exclude (type, is_two_way, role)
+    select a.opportunity_id, a.known_date, a.event{% for fact in facts %}, k.is_{{ fact }}{% endfor %}
     from activities as a
     inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and k.role is null
     union all
-    select a.opportunity_id, greatest(a.known_date, r.known_date), a.event, k.* exclude (type, is_two_way, role)
+    select a.opportunity_id, greatest(a.known_date, r.known_date), a.event{% for fact in facts %}, k.is_{{ fact }}{% endfor %}
     from activities as a
     inner join roles as r on a.opportunity_id = r.opportunity_id and a.contact_id = r.contact_id
     inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and r.role = k.role
@@ -94,7 +99,7 @@ verified as (
         max(case when e.is_{{ fact }} then e.event end) as {{ fact }}_event
         {%- endfor %}
     from events as e
-    asof inner join due as d on e.opportunity_id = d.opportunity_id and e.known_date <= d.lock_date
+    inner join due as d on e.opportunity_id = d.opportunity_id and e.known_date > d.after_date and e.known_date <= d.lock_date
     group by e.opportunity_id, d.lock_date
 
 ),
@@ -109,7 +114,7 @@ filled as (
         max(case when {{ is_listed('o.role', 'r.' ~ fact ~ '_contact_roles') }} then o.role end) as {{ fact }}_role
         {%- endfor %}
     from roles as o
-    asof inner join due as d on o.opportunity_id = d.opportunity_id and o.known_date <= d.lock_date
+    inner join due as d on o.opportunity_id = d.opportunity_id and o.known_date > d.after_date and o.known_date <= d.lock_date
     cross join rules as r
     group by o.opportunity_id, d.lock_date
 
