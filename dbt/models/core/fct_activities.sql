@@ -111,9 +111,10 @@ activities as (
         logged.learned_at
     from {{ written }} as logged
     cross join {{ ref('int_as_of') }} as n
-    left join {{ ref('int_activities_matched') }} as matched on logged.activity_id = matched.activity_id
     {{- named }}
     left join told on logged.activity_id = told.leading_activity_id
+    -- last: before the other joins, its condition makes DuckDB take millions for few and build hash tables on them
+    left join {{ ref('int_activities_matched') }} as matched on logged.activity_id = matched.activity_id
     where matched.activity_id is null
 
 )
