@@ -67,25 +67,27 @@ kinds as (
 activities as (
 
     select
-        opportunity_id, contact_id, type, activity_date, {{ business_date('learned_at') }} as known_date,
-        {{ is_two_way_by_itself('a') }} as is_two_way,
-        cast(activity_date as varchar) || ' ' || activity_id as event  -- date first, so that the newest is the greatest
+        a.opportunity_id, a.type, {{ is_two_way_by_itself('a') }} as is_two_way, r.role,
+        {{ business_date('a.learned_at') }} as known_date, r.known_date as role_known_date,
+        cast(a.activity_date as varchar) || ' ' || a.activity_id as event  -- date first, so that the newest is the greatest
     from {{ ref('fct_activities') }} as a
-    where is_completed and opportunity_id in (select opportunity_id from due)
+    left join roles as r on a.opportunity_id = r.opportunity_id and a.contact_id = r.contact_id
+    where a.is_completed and a.opportunity_id in (select opportunity_id from due)
 
 ),
 
 events as (
 
     -- what verifies a fact and when it came to be known: an activity, an activity with somebody whose role is known too
-    select a.opportunity_id, a.known_date, a.event{% for fact in facts %}, k.is_{{ fact }}{% endfor %}
+    select
+        a.opportunity_id,
+        case when k.role is null then a.known_date else greatest(a.known_date, a.role_known_date) end as known_date,
+        a.event
+        {%- for fact in facts %},
+        k.is_{{ fact }}
+        {%- endfor %}
     from activities as a
-    inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and k.role is null
-    union all
-    select a.opportunity_id, greatest(a.known_date, r.known_date), a.event{% for fact in facts %}, k.is_{{ fact }}{% endfor %}
-    from activities as a
-    inner join roles as r on a.opportunity_id = r.opportunity_id and a.contact_id = r.contact_id
-    inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and r.role = k.role
+    inner join kinds as k on a.type = k.type and a.is_two_way = k.is_two_way and (k.role is null or k.role = a.role)
 
 ),
 
