@@ -101,7 +101,7 @@ days as (
 
     select
         opportunity_id,
-        known_date,
+        {{ days_between("date '2000-01-01'", 'known_date') }} as known_day,
         sum(is_activity) as activity_count,
         sum(is_two_way) as two_way_count,
         sum(is_meeting) as meeting_count,
@@ -126,8 +126,8 @@ touches as (
             max(last_two_way_date) over to_date as last_two_way_date
         from days
         window
-            to_date as (partition by opportunity_id order by known_date),
-            month_to_date as (partition by opportunity_id order by known_date range between interval '29' day preceding and current row)
+            to_date as (partition by opportunity_id order by known_day),
+            month_to_date as (partition by opportunity_id order by known_day range between 29 preceding and current row)
     ) as counted
     where lock_date is not null
 
