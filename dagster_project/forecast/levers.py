@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
@@ -25,7 +26,8 @@ BASE_QUARTERS = 4
 LEVELS = {"company": None, "segment": "segment", "team": "team", "rep": "rep_id"}
 PARTS = ("stretch", "deals_in_play", "speed", "win_rate", "deal_size")
 MEASURES = ("deals", "closed", "won", "amount")
-DRAWS_AT_ONCE = 48  # bounds memory: so many doubles a deal
+THREADS = 2
+DRAWS_AT_ONCE = 24  # bounds memory: so many doubles a deal and thread
 
 PLACES = """
 select
@@ -66,11 +68,15 @@ def intervals(connection: duckdb.DuckDBPyConnection, draws: int = DRAWS, seed: i
     """95 % intervals of every part of every place, quarter and base that can be split. Reads the built models."""
     company = read(connection)
     found = {base: np.empty((len(PARTS), len(company.places), draws)) for base in ("own", "peers")}
-    for start in range(0, draws, DRAWS_AT_ONCE):
+
+    def draw(start: int) -> None:
         chosen = range(start, min(start + DRAWS_AT_ONCE, draws))
         sums = company.sums(weights(company.deals, chosen, seed))
         for base, parts in found.items():
             parts[:, :, start : chosen.stop] = company.split(sums, base)
+
+    with ThreadPoolExecutor(THREADS) as threads:  # NumPy and SciPy let go of the interpreter while they reckon
+        list(threads.map(draw, range(0, draws, DRAWS_AT_ONCE)))
     return pa.concat_tables(_bounds(company, base, parts) for base, parts in found.items())
 
 
