@@ -31,7 +31,7 @@ SCHEMAS = ("core", "leading_indicators", "lagging_indicators", "hygiene", "forec
 LOGS = ("forecast.gate", "forecast.gate_failing_rows")  # they grow with every run, also when no figure changes
 STORAGE_VERSION = "v1.0.0"  # BI drivers lag behind DuckDB's own format
 KEEP = 5
-LARGE = 1_000_000  # rows from which a table is taken over from the release before, and only what changed is written
+LARGE = 20_000  # rows from which a table is taken over from the release before, and only what changed is written
 DATABASE, MANIFEST = "marts.duckdb", "manifest.json"
 LEFTOVER = (".tmp-", ".current-")  # what a killed publish leaves
 
