@@ -37,6 +37,9 @@
 {# Whole days from a to b, negative when b is earlier. #}
 {% macro days_between(a, b) -%} cast({{ dbt.datediff(a, b, 'day') }} as integer) {%- endmacro %}
 
+{# A date as a whole number that grows by one a day. #}
+{% macro day_number(day) -%} {{ days_between("date '1970-01-01'", day) }} {%- endmacro %}
+
 {# Whole weeks between the weeks of two dates. #}
 {% macro weeks_between(a, b) -%} cast({{ days_between(week_start(a), week_start(b)) }} / 7 as integer) {%- endmacro %}
 

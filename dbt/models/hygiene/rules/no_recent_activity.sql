@@ -11,7 +11,7 @@ with touched as (
     from {{ ref('fct_activities') }}
     cross join (select {{ rule_threshold('no_recent_activity') }} as days) as quiet
     where is_completed and opportunity_id is not null
-    group by opportunity_id, floor({{ days_between("date '1970-01-01'", 'activity_date') }} / nullif(quiet.days + 1, 0))
+    group by opportunity_id, floor({{ day_number('activity_date') }} / nullif(quiet.days + 1, 0))
 
 ),
 
