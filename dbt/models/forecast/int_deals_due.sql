@@ -10,6 +10,19 @@ with locks as (
 
 ),
 
+-- whatever stood open at one of these locks or later
+deals_open_since as (
+
+    {%- for states in ['fct_opportunity_states', 'int_opportunity_states_locked'] %}
+    select s.opportunity_id
+    from {{ ref(states) }} as s
+    inner join (select min(lock_at) as lock_at from locks) as l on coalesce(s.valid_to_at, timestamp '9999-12-31 00:00:00') > l.lock_at
+    where s.outcome = 'open'
+    {{ 'union' if not loop.last }}
+    {%- endfor %}
+
+),
+
 {#- the states as they were told, and those of deals told late as each lock knew them, each with what had happened by then #}
 {%- for states, key in [('fct_opportunity_states', 'opportunity_id'), ('int_opportunity_states_locked', 'opportunity_id, lock_at')] %}
 {%- set so_far = 'over (partition by ' ~ key ~ ' order by valid_from_at rows unbounded preceding)' %}
@@ -32,6 +45,7 @@ with locks as (
             lag(d.quarter_start_date) over (partition by {{ key }}, s.close_date is null order by s.valid_from_at) as close_quarter_start_date_before
         from {{ ref(states) }} as s
         left join {{ ref('dim_dates') }} as d on s.close_date = d.date_day
+        where s.opportunity_id in (select opportunity_id from deals_open_since)
     ) as told
 
 ),
@@ -101,7 +115,8 @@ days as (
 
     select
         opportunity_id,
-        {{ days_between("date '2000-01-01'", 'known_date') }} as known_day,
+        -- a number, by which DuckDB sorts once for both windows
+        {{ day_number('known_date') }} as known_day,
         sum(is_activity) as activity_count,
         sum(is_two_way) as two_way_count,
         sum(is_meeting) as meeting_count,
