@@ -6,6 +6,7 @@ here: deals not yet created, calls, ranges (`quarter.py`).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,13 @@ def fit(deals: pd.DataFrame, classes: np.ndarray, known_at: pd.Timestamp) -> Dea
         ever_rate = float(np.average(deals["is_won"].to_numpy(dtype=float)[rows], weights=weights))
     wins = deals.loc[is_won == 1, "opportunity_id"].nunique()
     if quarters >= MINIMUM_QUARTERS and wins >= MINIMUM_WINS:
-        in_quarter = scorecard.fit(classes, is_won, OFFSETS[-1])
-        later = scorecard.fit(classes[rows], deals["is_won"].to_numpy(dtype=float)[rows], OFFSETS[-1], weights)
+        is_won_later = deals["is_won"].to_numpy(dtype=float)[rows]
+        with ThreadPoolExecutor(2) as threads:  # numpy and scipy leave Python to others while they count
+            fits = [
+                threads.submit(scorecard.fit, classes, is_won, OFFSETS[-1]),
+                threads.submit(scorecard.fit, classes[rows], is_won_later, OFFSETS[-1], weights),
+            ]
+        in_quarter, later = (each.result() for each in fits)
     return DealModel(quarters, stage_rates, ever_rate, in_quarter, later, *_amounts(deals, stage, is_won == 1))
 
 
