@@ -11,3 +11,22 @@
     {%- elif is_incremental() -%} delete from {{ this }}
     {%- endif -%}
 {%- endmacro %}
+
+{# The configuration of a model of which only the rows of deals in the model `touched` are built anew, and all others stand. #}
+{% macro catch_up_by_deal(touched='int_opportunities_touched') -%}
+    {{ config(
+        materialized='incremental', incremental_strategy='append', on_schema_change='fail',
+        pre_hook="{{ make_room('opportunity_id in (select opportunity_id from ' ~ ref('" ~ touched ~ "') ~ ')') }}"
+    ) }}
+{%- endmacro %}
+
+{# A condition: this deal's rows are built now. #}
+{% macro is_built_now(opportunity_id, touched='int_opportunities_touched') -%}
+    {%- set touched = ref(touched) -%}
+    {%- if is_catching_up() -%} {{ opportunity_id }} in (select opportunity_id from {{ touched }}) {%- else -%} true {%- endif -%}
+{%- endmacro %}
+
+{# Several columns as one text, to see whether any of them changed. #}
+{% macro as_one_text(columns) -%}
+    {%- for column in columns %}coalesce(cast({{ column }} as varchar), ''){{ " || '/' || " if not loop.last }}{% endfor -%}
+{%- endmacro %}

@@ -10,6 +10,11 @@
     }) }}
 {% endmacro %}
 
+{# The fields that Salesforce writes down together whenever one of them changed. #}
+{% macro snapshot_fields() %}
+    {{ return(['stage', 'amount', 'probability', 'forecast_category', 'close_date']) }}
+{% endmacro %}
+
 {# Fields that say how a deal ended: of a record first seen closed they begin with the close, never at its creation. #}
 {% macro closing_fields() %}
     {{ return(['forecast_category', 'probability', 'loss_reason', 'outcome_flag', 'closed_at']) }}

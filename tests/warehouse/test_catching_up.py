@@ -6,9 +6,14 @@ from datetime import date
 
 import pytest
 
+from tests.golden.company import EXPORTS, HERE, golden_company_in, replace_seeds
 from tests.warehouse.company import Company
 
-TO_ACTIVITIES = ("--select", "+fct_activities", "--indirect-selection", "cautious")
+CAUGHT_UP = (
+    "--select", "+fct_activities", "+fct_pipeline_movements", "+fct_stage_stays", "--indirect-selection", "cautious",
+)  # fmt: skip
+# which rows were built anew and since when a key stands for what it does: of the way, not of the result
+OF_THE_WAY = ("_touched", "_revalued", "_keys", "int_activities_logged", "int_loads")
 MAPPING = """
 version: 1
 source: small
@@ -86,13 +91,22 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("catching_up")
 
 
-def write(folder, as_of: str, files: dict[str, str]):
+def write(folder, as_of: str, files: dict[str, str], mapping: str = MAPPING):
     exported = folder / "export"
     exported.mkdir(exist_ok=True)
-    (exported / "mapping.yml").write_text(MAPPING.format(as_of=as_of))
+    (exported / "mapping.yml").write_text(mapping.format(as_of=as_of))
     for name, text in files.items():
         (exported / f"{name}.csv").write_text(text)
     return exported
+
+
+def replaced(files: dict[str, str], changes: dict[str, dict[str, str]]) -> dict[str, str]:
+    later = dict(files)
+    for table, lines in changes.items():
+        for old, new in lines.items():
+            assert old in later[table]
+            later[table] = later[table].replace(old, new)
+    return later
 
 
 COLUMNS = ("rep_id", "account_id", "opportunity_id", "contact_id", "is_completed", "is_two_way", "activity_date")
@@ -105,15 +119,10 @@ def activities(company: Company) -> dict[str, dict]:
 
 def test_whatever_changed_between_two_loads_is_caught_up_with(folder):
     (folder / "warehouse.duckdb").unlink(missing_ok=True)
-    company = Company(folder, sources=("files",), files=write(folder, "2025-03-30", EXPORT)).build(*TO_ACTIVITIES)
+    company = Company(folder, sources=("files",), files=write(folder, "2025-03-30", EXPORT)).build(*CAUGHT_UP)
     before = activities(company)
-    later = dict(EXPORT)
-    for table, changes in REPLACED.items():
-        for old, new in changes.items():
-            assert old in later[table]
-            later[table] = later[table].replace(old, new)
-    write(folder, "2025-04-06", later)
-    after = activities(company.build(*TO_ACTIVITIES))
+    write(folder, "2025-04-06", replaced(EXPORT, REPLACED))
+    after = activities(company.build(*CAUGHT_UP))
     assert company.caught_up_from is not None
 
     changed = {
@@ -127,23 +136,141 @@ def test_whatever_changed_between_two_loads_is_caught_up_with(folder):
     assert after.keys() - before.keys() == {"answer", "late answer"}
     touched = {name for (name,) in company.query("select activity_id from intermediate.int_activities_touched")}
     assert "as ever" not in touched
-    assert after == activities(company.build(*TO_ACTIVITIES, start_over=True))
+    assert after == activities(company.build(*CAUGHT_UP, start_over=True))
+
+
+def result(company: Company) -> dict[str, tuple[int, str]]:
+    """What was built, by table, whichever way it came about."""
+    tables = company.contents("intermediate", "core")
+    return {name: what for name, what in tables.items() if not name.endswith(OF_THE_WAY)}
+
+
+DEALS_MAPPING = """
+version: 1
+source: small
+timezone: UTC
+currency: USD
+as_of: {as_of}
+stages: [{{stage: Proposal}}, {{stage: Won, outcome: won}}, {{stage: Lost, outcome: lost}}]
+tables:
+  users:
+    files: users.csv
+    columns: {{user_id: id, email: email, name: id, team: team}}
+  accounts:
+    files: accounts.csv
+    columns: {{account_id: id, domain: domain}}
+  opportunities:
+    files: deals.csv
+    columns: {{opportunity_id: id, stage: stage, account_id: account, owner_id: owner, amount: amount, currency_code: currency, created_at: created, close_date: close, merged_into_id: merged}}
+  opportunity_history:
+    files: history.csv
+    columns: {{opportunity_id: id, field: field, old_value: old, new_value: new, changed_at: at}}
+  currency_rates:
+    files: rates.csv
+    columns: {{from_currency: from, to_currency: to, valid_from: since, rate: rate, rate_type: kind}}
+"""
+DEALS = {
+    "users": "id,email,team\nr1,r1@x.example,East\nr2,r2@x.example,East\nr3,r3@x.example,East\nr4,r4@x.example,East\n",
+    "accounts": "id,domain\nA1,acme.example\n",
+    "rates": "from,to,since,rate,kind\nEUR,USD,2025-01-01,1.10,plan\nGBP,USD,2025-01-01,1.30,plan\nGBP,USD,2025-04-03,1.40,plan\n",
+    "deals": """id,stage,account,owner,amount,currency,created,close,merged
+as ever,Proposal,A1,r1,100,USD,2025-02-03,2025-06-30,
+amount changed,Proposal,A1,r1,100,USD,2025-02-03,2025-06-30,
+owner is another,Proposal,A1,r3,100,USD,2025-02-03,2025-06-30,
+earlier owner is another,Proposal,A1,r1,100,USD,2025-02-03,2025-06-30,
+account is another,Proposal,A2,r1,100,USD,2025-02-03,2025-06-30,
+change lay ahead,Proposal,A1,r1,300,USD,2025-02-03,2025-06-30,
+merged,Proposal,A1,r1,100,USD,2025-02-03,2025-06-30,
+survivor,Proposal,A1,r1,100,USD,2025-02-03,2025-06-30,
+rate lay ahead,Proposal,A1,r1,100,GBP,2025-02-03,2025-06-30,
+rate was told late,Proposal,A1,r1,100,EUR,2025-02-03,2025-06-30,
+team is another,Proposal,A1,r4,100,USD,2025-02-03,2025-06-30,
+""",
+    "history": """id,field,old,new,at
+earlier owner is another,owner_id,r3,r1,2025-03-01 10:00:00
+change lay ahead,amount,100,300,2025-04-02 10:00:00
+""",
+}
+DEALS_REPLACED = {
+    "users": {"r3@x": "r2@x", "r4@x.example,East": "r4@x.example,West"},
+    "accounts": {"A1,acme.example\n": "A1,acme.example\nA2,acme.example\n"},
+    "rates": {"EUR,USD,2025-01-01,1.10,plan\n": "EUR,USD,2025-01-01,1.10,plan\nEUR,USD,2025-02-15,1.20,plan\n"},
+    "deals": {
+        "amount changed,Proposal,A1,r1,100": "amount changed,Proposal,A1,r1,200",
+        "2025-06-30,\nsurvivor": "2025-06-30,survivor\nsurvivor",
+    },
+}
+HISTORY_CHANGED = {
+    "amount changed", "owner is another", "earlier owner is another", "account is another", "change lay ahead", "merged",
+    "survivor",
+}  # fmt: skip
+MONEY_CHANGED = {"rate lay ahead", "rate was told late", "team is another"}
+
+
+def test_whatever_changed_about_a_deal_is_caught_up_with(folder):
+    (folder / "warehouse.duckdb").unlink(missing_ok=True)
+    export = write(folder, "2025-03-30", DEALS, DEALS_MAPPING)
+    company = Company(folder, sources=("files",), files=export).build(*CAUGHT_UP)
+    before = rows_by_deal(company)
+    write(folder, "2025-04-06", replaced(DEALS, DEALS_REPLACED), DEALS_MAPPING)
+    company.build(*CAUGHT_UP)
+    assert company.caught_up_from is not None
+    after = rows_by_deal(company)
+    for table, changed in {
+        "fct_opportunity_states": HISTORY_CHANGED - {"survivor"},
+        "fct_pipeline_movements": HISTORY_CHANGED - {"account is another", "survivor"} | MONEY_CHANGED,
+    }.items():
+        assert {deal for deal in after[table] if after[table][deal] != before[table][deal]} == changed
+    for table, deals in {"touched": HISTORY_CHANGED, "revalued": HISTORY_CHANGED | MONEY_CHANGED}.items():
+        assert {deal for (deal,) in company.query(f"from intermediate.int_opportunities_{table}")} == deals
+    caught_up = result(company)
+    assert caught_up == result(company.build(*CAUGHT_UP, start_over=True))
+
+
+def rows_by_deal(company: Company) -> dict[str, dict[str, list[tuple]]]:
+    found = {}
+    for table in ("fct_opportunity_states", "fct_pipeline_movements"):
+        found[table] = {}
+        for deal, *row in company.query(f"from core.{table} order by all"):
+            found[table].setdefault(deal, []).append(tuple(row))
+    return found
+
+
+def test_every_hard_case_export_by_export_is_as_at_once(folder, golden_company):
+    """The golden company: between its exports stages are reordered, deals merged, deleted, restored, handed over."""
+    (folder / "warehouse.duckdb").unlink(missing_ok=True)
+    company = golden_company_in(folder)
+    company.build("--select", "resource_type:seed", files=HERE / "exports" / EXPORTS[0])
+    replace_seeds(company)
+    for export in EXPORTS:
+        company.build(*CAUGHT_UP, "--exclude", "resource_type:seed", files=HERE / "exports" / export)
+    assert company.caught_up_from is not None
+    caught_up, at_once = result(company), result(golden_company)
+    assert caught_up == {name: what for name, what in at_once.items() if name in caught_up}
+    assert {"core.fct_opportunity_states", "core.fct_stage_stays", "core.fct_activities"} <= caught_up.keys()
 
 
 def test_the_demo_company_day_by_day_is_the_demo_company_at_once(folder):
     (folder / "warehouse.duckdb").unlink(missing_ok=True)
-    daily = Company(folder, demo_size="tiny", demo_until=date(2025, 10, 20)).build(*TO_ACTIVITIES)
+    daily = Company(folder, demo_size="tiny", demo_until=date(2025, 10, 20)).build(*CAUGHT_UP)
     for until in (date(2025, 10, 21), date(2025, 11, 3), None):
-        daily.build(*TO_ACTIVITIES, demo_until=until)
+        daily.build(*CAUGHT_UP, demo_until=until)
         assert daily.caught_up_from is not None
         logged = daily.one("select count(*) from intermediate.int_activities_logged")
         touched = daily.one("select count(*) from intermediate.int_activities_touched where is_written")
         assert 0 < touched < logged / 2
-    caught_up = daily.contents("intermediate", "core")
-    daily.build(*TO_ACTIVITIES, start_over=True)
-    started_over = daily.contents("intermediate", "core")
-    for table in ("core.fct_activities", "intermediate.int_activities_matched"):
-        assert caught_up[table] == started_over[table]
+        deals, touched = (
+            daily.one(f"select count(*) from intermediate.{table}")
+            for table in ("int_opportunities", "int_opportunities_touched")
+        )
+        assert 0 < touched < deals / 2
+    caught_up = result(daily)
+    assert caught_up == result(daily.build(*CAUGHT_UP, start_over=True))
+    assert {
+        "core.fct_activities",
+        "core.fct_pipeline_movements",
+        "intermediate.int_opportunity_changes",
+    } <= caught_up.keys()
     assert daily.one(
         "select count(*) from core.fct_activities where is_two_way and direction = 'outbound' and type = 'email'"
     )
@@ -151,10 +278,10 @@ def test_the_demo_company_day_by_day_is_the_demo_company_at_once(folder):
 
 def test_whatever_cannot_be_added_to_starts_over(folder):
     (folder / "warehouse.duckdb").unlink(missing_ok=True)
-    company = Company(folder, sources=("files",), files=write(folder, "2025-03-30", EXPORT)).build(*TO_ACTIVITIES)
+    company = Company(folder, sources=("files",), files=write(folder, "2025-03-30", EXPORT)).build(*CAUGHT_UP)
     assert company.caught_up_from is None, "nothing stood"
     write(folder, "2025-03-30", EXPORT | {"accounts": "id,domain\nA1,acme.example\nA2,mended.example\n"})
-    assert company.build(*TO_ACTIVITIES).caught_up_from is None, "a correction"
-    assert company.build(*TO_ACTIVITIES).caught_up_from is not None
+    assert company.build(*CAUGHT_UP).caught_up_from is None, "a correction"
+    assert company.build(*CAUGHT_UP).caught_up_from is not None
     company.build("--select", "+int_activities_logged")
-    assert company.build(*TO_ACTIVITIES).caught_up_from is None, "a part stood elsewhere"
+    assert company.build(*CAUGHT_UP).caught_up_from is None, "a part stood elsewhere"

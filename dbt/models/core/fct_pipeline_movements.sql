@@ -2,6 +2,7 @@
 -- A bucket is (owner with team and segment, fiscal quarter of the close date). All changes of a deal in one business day are
 -- one event, from the day before's end to this day's end, told in a fixed order: owner, close date, amount, currency, entry
 -- or exit. Nothing is a residual: a deal's movements add up to what it is worth in pipeline now.
+{{ catch_up_by_deal('int_opportunities_revalued') }}
 
 {%- set no_quarter = "date '9999-12-31'" %}
 
@@ -28,7 +29,7 @@ with day_ends as (
             case when outcome = 'open' then close_date else booking_date end as target_date,
             booking_date
         from {{ ref('fct_opportunity_states') }}
-        where not is_excluded
+        where not is_excluded and {{ is_built_now('opportunity_id', 'int_opportunities_revalued') }}
     ) as states
     where from_last = 1
 

@@ -1,5 +1,8 @@
 -- One row per deal and stay in a stage. A re-entry is a new stay; an edit of the amount, or a stage renamed or reordered
 -- under the deal, is not. Time during which the deal was deleted belongs to no stay.
+{{ catch_up_by_deal('int_opportunities_revalued') }}
+-- whoever stayed stays a little longer
+{{ config(post_hook="{% if is_catching_up() %} update {{ this }} set days_in_stage = {{ elapsed_days('entered_at', '(select as_of_at from ' ~ ref('int_as_of') ~ ')') }} where exited_at is null {% endif %}") }}
 
 with states as (
 
@@ -19,7 +22,7 @@ with states as (
             over (partition by opportunity_id order by valid_from_at) as place_before,
         pipeline || '/' || stage || case when is_deleted or merged_into_id is not null then '/gone' else '' end as place
     from {{ ref('fct_opportunity_states') }}
-    where stage is not null
+    where stage is not null and {{ is_built_now('opportunity_id', 'int_opportunities_revalued') }}
 
 ),
 

@@ -1,6 +1,7 @@
 -- One row per deal, field and change: the stream that deal states are built from. Every field a deal carries begins at its creation.
 -- A system's own stamped history wins for the fields it covers; the rest is read off the versions of the record. What a record first
 -- seen later says is back-dated to the creation, and how it ended to its close (`is_reconstructed`).
+{{ catch_up_by_deal() }}
 {%- set fields = opportunity_fields() %}
 
 with hubspot_merges as (
@@ -21,6 +22,7 @@ deals as (
     from {{ ref('int_opportunities') }} as deals
     inner join {{ ref('int_opportunity_versions') }} as first_versions
         on deals.opportunity_id = first_versions.opportunity_id and first_versions.is_first
+    where {{ is_built_now('deals.opportunity_id') }}
 
 ),
 
@@ -66,20 +68,6 @@ covered as (
     from stamped
     where is_first
     group by opportunity_id
-
-),
-
-tracked as (
-
-    -- the fields a system keeps a history of: without a row there a deal's value never changed
-    select
-        deals.source_system
-        {%- for field in fields %},
-        max(covered.covers_{{ field }}) as tracks_{{ field }}
-        {%- endfor %}
-    from covered
-    inner join deals on covered.opportunity_id = deals.opportunity_id
-    group by deals.source_system
 
 ),
 
@@ -150,11 +138,11 @@ dated as (
         first_stages.stage as first_stage
         {%- for field in fields %},
         coalesce(covered.covers_{{ field }}, 0) = 1 as is_{{ field }}_covered,
-        coalesce(tracked.tracks_{{ field }}, 0) = 1 as is_{{ field }}_tracked
+        coalesce(systems.tracks_{{ field }}, false) as is_{{ field }}_tracked
         {%- endfor %}
     from placed
     left join covered on placed.opportunity_id = covered.opportunity_id
-    left join tracked on placed.source_system = tracked.source_system
+    left join {{ ref('int_opportunity_systems') }} as systems on placed.source_system = systems.source_system
     left join last_stages on placed.opportunity_id = last_stages.opportunity_id
     left join first_stages on placed.source_system = first_stages.source_system and placed.pipeline = first_stages.pipeline
 

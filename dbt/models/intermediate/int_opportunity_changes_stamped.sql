@@ -1,13 +1,15 @@
 -- One row per deal, field and change that a system stamped itself, the field's first known value included.
 -- Several changes at one instant are set a microsecond apart, in their order, so that no stage passed is lost; a value that repeats the
 -- one before it is no change. Two changes whose values say that they happened the other way round change places.
+{{ catch_up_by_deal() }}
 {%- set fields = opportunity_fields() %}
-{%- set snapshot_fields = ['stage', 'amount', 'probability', 'forecast_category', 'close_date'] %}
+{%- set snapshot_fields = snapshot_fields() %}
 
 with deals as (
 
     select opportunity_id, source_system, source_opportunity_id, created_at
     from {{ ref('int_opportunities') }}
+    where {{ is_built_now('opportunity_id') }}
 
 ),
 
@@ -141,16 +143,6 @@ snapshot_deals as (
 
 ),
 
-scales as (
-
-    select
-        told.source_system,
-        case when told.source_system = 'salesforce' or max(case when field = 'probability' then {{ safe_cast('new_value', 'decimal(9, 4)') }} end) > 1 then 100 else 1 end as probability_scale
-    from told
-    group by told.source_system
-
-),
-
 read as (
 
     select
@@ -178,7 +170,7 @@ read as (
             {%- elif field == 'forecast_category' %}
             when 'forecast_category' then {{ forecast_category(value) }}
             {%- elif field == 'probability' %}
-            when 'probability' then cast(cast({{ safe_cast(value, 'decimal(9, 4)') }} / scales.probability_scale as decimal(9, 4)) as varchar)
+            when 'probability' then cast(cast({{ safe_cast(value, 'decimal(9, 4)') }} / systems.told_probability_scale as decimal(9, 4)) as varchar)
             {%- elif field == 'close_date' %}
             when 'close_date' then cast(case told.source_system when 'hubspot' then {{ business_date(instant_of_text(value)) }} else {{ date_of_text(value) }} end as varchar)
             {%- else %}
@@ -188,7 +180,7 @@ read as (
         end as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
     from told
-    inner join scales on told.source_system = scales.source_system
+    inner join {{ ref('int_opportunity_systems') }} as systems on told.source_system = systems.source_system
     left join snapshot_deals on told.opportunity_id = snapshot_deals.opportunity_id
     {%- for value in ['new', 'old'] %}
     left join {{ ref('int_users_matched') }} as {{ value }}_owners

@@ -1,5 +1,5 @@
 -- One row per deal and version of its record, in the words of this warehouse; of a deal that several systems know, the leading one's.
--- changed_at is when the version came to be: the record's own stamp where it lies between the two readings, else the reading.
+{{ catch_up_by_deal() }}
 
 with records as (
 
@@ -26,18 +26,6 @@ with records as (
         competitor, loss_reason, is_closed, is_won, is_deleted, close_date, next_step_date, created_at, null, last_modified_at,
         _load_id, _version, _is_deleted, _extracted_at, _first_extracted_at, _is_from_first_load, _is_latest
     from {{ ref('stg_hubspot__deals') }}
-
-),
-
-systems as (
-
-    -- files give probabilities as shares or as percent, a whole system in one way; a system without currencies keeps its books in the base one
-    select
-        source_system,
-        case when max(probability) > 1 then 100 else 1 end as probability_scale,
-        case when max(currency_code) is null then '{{ var("base_currency") }}' end as only_currency_code
-    from records
-    group by source_system
 
 ),
 
@@ -143,7 +131,7 @@ select
 from records
 inner join {{ ref('int_opportunities_matched') }} as deals
     on records.source_system = deals.source_system and records.source_opportunity_id = deals.source_opportunity_id and deals.is_leading
-inner join systems on records.source_system = systems.source_system
+inner join {{ ref('int_opportunity_systems') }} as systems on records.source_system = systems.source_system
 left join first_stamps on records.source_system = first_stamps.source_system and records.source_opportunity_id = first_stamps.source_opportunity_id
 left join deal_companies on records.source_opportunity_id = deal_companies.source_opportunity_id
 left join {{ ref('int_users_matched') }} as owners
@@ -160,3 +148,4 @@ left join {{ ref('int_stages') }} as stages
     and records.stage = stages.stage
     and records._extracted_at >= stages.valid_from_at
     and records._extracted_at < coalesce(stages.valid_to_at, timestamp '9999-12-31 00:00:00')
+where {{ is_built_now('deals.opportunity_id') }}
