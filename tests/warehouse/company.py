@@ -59,7 +59,7 @@ class Company:
         return self
 
     def build(self, *selection: str, start_over: bool = False, **changed) -> Company:
-        """Land, and build the selected models and their data tests; any failing node fails the test.
+        """Land, and build the selected models; any failing node fails the test. Their data tests run with the first build.
 
         Incremental models catch up where a run would let them; `caught_up_from` says from where.
         """
@@ -67,11 +67,12 @@ class Company:
         code, incremental = f"{self.dbt.digest} {self.variables}", self.dbt.incremental_relations
         with connect(self.settings.warehouse) as connection:
             basis = builds.present_basis(connection, self.settings.as_of)
-            stood_at = builds.caught_up_to(builds.last_builds(connection), incremental, code, basis)
-            stood_at = None if start_over else stood_at
+            stood = builds.last_builds(connection)
+            stood_at = None if start_over else builds.caught_up_to(stood, incremental, code, basis)
             builds.forget_builds(connection, incremental)
         variables = self.variables | builds.variables(self.settings.as_of, stood_at)
-        nodes = list(self.dbt.build(selection or EVERYTHING_BUT_FORECAST, variables, full_refresh=stood_at is None))
+        arguments = (selection or EVERYTHING_BUT_FORECAST) + (("--exclude-resource-type", "test") if stood else ())
+        nodes = list(self.dbt.build(arguments, variables, full_refresh=stood_at is None))
         failed = [f"{node.name}: {node.message}" for node in nodes if node.is_failed]
         assert not failed, "\n".join(failed)
         self.caught_up_from = stood_at
