@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy import stats
 
 from dagster_project.sources.demo.clock import DAY, quarter_end, quarter_start
 
@@ -44,19 +45,17 @@ def mean_days(segment, stage, is_advance) -> np.ndarray:
     return np.array(ADVANCE_DAYS)[stage] * np.array(SEGMENT_PACE)[segment] * np.where(is_advance, 1.0, LOST_SLOWER)
 
 
-def _scaled(kind: int):
+@cache
+def distribution(kind: int):
     """The family's distribution with mean 1."""
+    from scipy import special, stats  # takes a second, which a run that reads a simulated company need not wait
+
     shape = FAMILY_SHAPE[kind]
     if kind == GAMMA:
         return stats.gamma(shape, scale=1 / shape)
     if kind == WEIBULL:
-        from scipy.special import gamma
-
-        return stats.weibull_min(shape, scale=1 / gamma(1 + 1 / shape))
+        return stats.weibull_min(shape, scale=1 / special.gamma(1 + 1 / shape))
     return stats.lognorm(shape, scale=np.exp(-(shape**2) / 2))
-
-
-DISTRIBUTIONS = tuple(_scaled(kind) for kind in (GAMMA, WEIBULL, LOGNORMAL))
 
 
 def draw_days(rng: np.random.Generator, segment, stage, is_advance) -> np.ndarray:
@@ -65,7 +64,7 @@ def draw_days(rng: np.random.Generator, segment, stage, is_advance) -> np.ndarra
     for each in (GAMMA, WEIBULL, LOGNORMAL):
         mine = kind == each
         shape, n = FAMILY_SHAPE[each], int(mine.sum())
-        scale = DISTRIBUTIONS[each].kwds["scale"]
+        scale = distribution(each).kwds["scale"]
         if each == GAMMA:
             draws[mine] = rng.gamma(shape, scale, n)
         elif each == WEIBULL:
@@ -82,7 +81,7 @@ def share_within(days, segment, stage, is_advance=True) -> np.ndarray:
     result = np.zeros(np.shape(stage))
     for each in (GAMMA, WEIBULL, LOGNORMAL):
         mine = kind == each
-        result[mine] = DISTRIBUTIONS[each].cdf(np.broadcast_to(days, mine.shape)[mine] / mean[mine])
+        result[mine] = distribution(each).cdf(np.broadcast_to(days, mine.shape)[mine] / mean[mine])
     return np.where(days < SHORTEST_DAYS, 0.0, result)
 
 
