@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import duckdb
 from benchmarks.comparison import Difference, compare
 from dagster_project import gate
 from dagster_project.settings import PROJECT_ROOT
+from tests.faults.forked import Forked
 from tests.made_once import give_parsed
 
 SCHEMAS = (
@@ -70,24 +70,25 @@ class Place:
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True, ignore=history)
         return Place(folder, **{**self.given, **environment})
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "dagster_project", *(arguments or ("run",))]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, env=self.environment, cwd=self.folder, start_new_session=True, **pipes)
+    def start(self, *arguments: str) -> Forked:
+        return Forked(arguments or ("run",), self.environment, self.folder)
 
     def run(self, *arguments: str) -> Ended:
         started = time.monotonic()
         return finish(self.start(*arguments), started)
 
-    def kill_after(self, seconds: float) -> bool:
-        """Start a run and kill its whole process group; False where it had ended before."""
+    def run_as_typed(self) -> Ended:
+        """The run in an interpreter of its own, as from a shell."""
+        started = time.monotonic()
+        command = [sys.executable, "-m", "dagster_project", "run"]
+        ended = subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, text=True)
+        return Ended(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - started)
+
+    def kill_after(self, seconds: float) -> None:
+        """Start a run and kill its whole process group."""
         process = self.start()
-        try:
-            process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            return True
-        return False
+        process.ended_within(seconds)
+        process.end()
 
     def differences(self, other: Place) -> list[Difference]:
         """Where its raw tables and marts differ from those of another place; the number of loads does not count."""
@@ -112,16 +113,7 @@ class Place:
         return sorted(path.name for path in self.published.rglob(".*") if path.name.startswith((".tmp-", ".current-")))
 
 
-def finish(process: subprocess.Popen[str], started: float) -> Ended:
-    """Wait for its end; a run that does not come to one is killed and fails the test."""
-    try:
-        out, err = process.communicate(timeout=LIMIT_SECONDS)
-    finally:
-        kill(process)
-    return Ended(process.returncode, out, err, time.monotonic() - started)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+def finish(process: Forked, started: float) -> Ended:
+    """Wait for its end; a run that does not come to one is killed, which its exit code tells."""
+    process.ended_within(LIMIT_SECONDS)
+    return Ended(*process.end(), time.monotonic() - started)

@@ -63,7 +63,7 @@ def first_run(tmp_path_factory) -> tuple[Company, Ended]:
     mapping.write_text(MAPPING + DEAL)
     place.take_export_on("2025-06-15")
     place.change_deals(lambda row: row.update(currency="USD", closes="2025-06-30"))
-    return place, place.run()
+    return place, place.run_as_typed()
 
 
 @pytest.fixture
