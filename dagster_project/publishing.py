@@ -271,7 +271,7 @@ def _take_over(connection, draft: Path, tables: dict[str, dict], before: Release
         held = "select schema_name || '.' || table_name from duckdb_tables() where database_name = '_release'"
         for (name,) in connection.execute(held).fetchall():
             relation = quoting.relation(name)
-            if name in large and _bring_up_to_date(connection, relation) == tables[name]["fingerprint"]:
+            if name in large and _bring_up_to_date(connection, relation):
                 continue
             connection.execute(f"drop table _release.{relation}")
             large.discard(name)
@@ -284,27 +284,51 @@ def _take_over(connection, draft: Path, tables: dict[str, dict], before: Release
     return large
 
 
-def _bring_up_to_date(connection, relation: str) -> str | None:
-    """Delete from a table of the draft the rows that the warehouse no longer has, insert those it has now; returns the
-    fingerprint after. None, and nothing is done, where that is a quarter of them or more."""
+def _bring_up_to_date(connection, relation: str) -> bool:
+    """Delete from a table of the draft the rows that the warehouse no longer has, insert those it has now.
+
+    False, and nothing is done, where that is a quarter of them or more, or where a row that both have stands in one of
+    them more often than in the other.
+    """
     connection.execute(
         f"""
         create or replace temp table there as select rowid as place, hash(t) as row_hash from _release.{relation} as t;
         create or replace temp table here as select hash(t) as row_hash from {relation} as t;
-        create or replace temp table gone as select place from there anti join here using (row_hash);
-        create or replace temp table come as select row_hash from here anti join there using (row_hash);
+        create or replace temp table differing as
+        select
+          there.place,
+          coalesce(there.row_hash, here.row_hash) as row_hash,
+          if(there.place is null, 1, -1) as rows
+        from there
+        full join here on there.row_hash = here.row_hash
+        where there.place is null or here.row_hash is null
         """
     )
-    changed, rows = connection.execute(
-        "select (select count(*) from gone) + (select count(*) from come), (select count(*) from here)"
+    changed, rows, is_all = connection.execute(
+        """
+        select
+          differing.changed, here.rows,
+          there.rows + differing.rows = here.rows and there.hashes + differing.hashes = here.hashes
+        from
+          (select count(*) as rows, sum(row_hash) as hashes from there) as there,
+          (select count(*) as rows, coalesce(sum(row_hash), 0) as hashes from here) as here,
+          (
+            select
+              count(*) as changed, coalesce(sum(rows), 0) as rows, coalesce(sum(rows * row_hash::hugeint), 0) as hashes
+            from differing
+          ) as differing
+        """
     ).fetchone()
-    if changed * 4 >= rows:
-        return None
-    connection.execute(f"delete from _release.{relation} where rowid in (select place from gone)")
+    if changed * 4 >= rows or not is_all:
+        return False
+    connection.execute(f"delete from _release.{relation} where rowid in (select place from differing)")
     connection.execute(
-        f"insert into _release.{relation} select t.* from {relation} as t where hash(t) in (select row_hash from come)"
+        f"""
+        insert into _release.{relation}
+        select t.* from {relation} as t where hash(t) in (select row_hash from differing where place is null)
+        """
     )
-    return gate.fingerprint(connection, f"_release.{relation}")
+    return True
 
 
 def _comments(connection) -> list[tuple[str, str]]:
