@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 LIBRARIES = (
@@ -44,10 +45,11 @@ class Forked:
 
     def end(self) -> tuple[int, str, str]:
         """Kill it, where it has not ended, and all it started, at once. Returns its exit code and what it wrote."""
-        while self._process.is_alive() and os.getpgid(self.pid) != self.pid:
-            time.sleep(0.001)  # it has only just been forked
-        if self._process.is_alive():
-            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ends just now
+            while self._process.is_alive() and os.getpgid(self.pid) != self.pid:
+                time.sleep(0.001)  # it has only just been forked
+            if self._process.is_alive():
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.join()
         with self._told:
             return self._process.exitcode, *((Path(self._told.name) / name).read_text() for name in OUTPUTS)
