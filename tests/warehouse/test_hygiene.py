@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,18 +161,27 @@ def example(language: str) -> str:
     return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), flags=re.S)[0]
 
 
-@pytest.fixture
-def another(demo_company, tmp_path, monkeypatch) -> Company:
+@contextmanager
+def own_project(demo_company: Company, folder: Path) -> Iterator[Company]:
     """The demo company's warehouse with a copy of the dbt project that a test may change."""
-    for folder in ("dbt", "seeds"):
-        shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("target", "logs"))
-    monkeypatch.setattr(dbt_build, "DBT_FOLDER", tmp_path / "dbt")
-    shutil.copy(demo_company.settings.warehouse, tmp_path / "warehouse.duckdb")
-    return Company(tmp_path)
+    for name in ("dbt", "seeds"):
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("target", "logs"))
+    shutil.copy(demo_company.settings.warehouse, folder / "warehouse.duckdb")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dbt_build, "DBT_FOLDER", folder / "dbt")
+        yield Company(folder)
 
 
-def rebuilt(company: Company) -> Company:
-    failed = [f"{node.name}: {node.message}" for node in company.dbt.build(HYGIENE) if node.is_failed]
+@pytest.fixture(scope="module")
+def own_rules(demo_company, tmp_path_factory) -> Company:
+    """The demo company with a rule of one row more, one of one file, and one switched off."""
+    folder = tmp_path_factory.mktemp("own_rules")
+    with own_project(demo_company, folder) as company:
+        seed = folder / "seeds" / "hygiene_rules.csv"
+        switched_off = re.sub(r"^(no_contact,.*),true$", r"\1,false", seed.read_text(), flags=re.M)
+        seed.write_text(switched_off + example("csv"))
+        (folder / "dbt/models/hygiene/rules/expensive_renewal.sql").write_text(example("sql"))
+        failed = [f"{node.name}: {node.message}" for node in company.dbt.build(HYGIENE) if node.is_failed]
     assert not failed, "\n".join(failed)
     return company
 
@@ -181,16 +193,12 @@ def test_the_guide_names_every_measure():
     assert len(measures) > 5 and not [measure for measure in measures if f"`{measure}`" not in GUIDE.read_text()]
 
 
-def test_a_threshold_rule_is_one_row(another, demo_company, tmp_path):
-    row = example("csv")
-    with (tmp_path / "seeds" / "hygiene_rules.csv").open("a") as seed:
-        seed.write(row)
-    rebuilt(another)
-    assert another.one("select sentence from hygiene.rules where rule_id = 'stuck_in_stage'") == (
+def test_a_threshold_rule_is_one_row(own_rules):
+    assert own_rules.one("select sentence from hygiene.rules where rule_id = 'stuck_in_stage'") == (
         "An open deal is in its stage for more than 60 days."
     )
-    today = another.one("select as_of_date from intermediate.int_as_of")
-    stuck = another.query(
+    today = own_rules.one("select as_of_date from intermediate.int_as_of")
+    stuck = own_rules.query(
         """
         select distinct s.opportunity_id
         from core.fct_stage_stays as s inner join core.fct_opportunities as o on s.opportunity_id = o.opportunity_id
@@ -199,37 +207,37 @@ def test_a_threshold_rule_is_one_row(another, demo_company, tmp_path):
         """,
         today,
     )
-    assert stuck and stood(another, today)["stuck_in_stage"] == {deal for (deal,) in stuck}
-    assert stood(another, today).keys() - {"stuck_in_stage"} == stood(demo_company, today).keys()
+    assert stuck and stood(own_rules, today)["stuck_in_stage"] == {deal for (deal,) in stuck}
 
 
-def test_any_other_rule_is_one_file(another, demo_company, tmp_path):
-    (tmp_path / "dbt/models/hygiene/rules/expensive_renewal.sql").write_text(example("sql"))
-    rebuilt(another)
-    [words] = another.query(
+def test_any_other_rule_is_one_file(own_rules):
+    [words] = own_rules.query(
         "select sentence, severity, owner, measure from hygiene.rules where rule_id = 'expensive_renewal'"
     )
     assert words == ("An open renewal is discounted by more than 0.15.", "warning", "sales manager", None)
-    today = another.one("select as_of_date from intermediate.int_as_of")
-    dear = another.query(
+    today = own_rules.one("select as_of_date from intermediate.int_as_of")
+    dear = own_rules.query(
         "select opportunity_id from core.fct_opportunities where outcome = 'open' and type = 'renewal' and discount_rate > 0.15 "
         "and not is_deleted and merged_into_id is null and not is_excluded"
     )
-    found = stood(another, today)
-    assert dear and found.pop("expensive_renewal") == {deal for (deal,) in dear}
-    assert found == stood(demo_company, today)
+    assert dear and stood(own_rules, today)["expensive_renewal"] == {deal for (deal,) in dear}
 
 
-def test_a_rule_nobody_can_judge_is_told(another, tmp_path):
-    with (tmp_path / "seeds" / "hygiene_rules.csv").open("a") as seed:
-        seed.write("too_old,Too old.,warning,days_opne,>,60,days,sales,true\nno_file,Nothing.,warning,,,,,sales,true\n")
-    [failed] = [node for node in another.dbt.build(HYGIENE) if node.is_failed]
+def test_a_rule_switched_off_finds_nothing(own_rules):
+    assert own_rules.one("select count(*) from hygiene.exceptions where rule_id = 'no_contact'") == 0
+    assert own_rules.one("select count(*) from hygiene.rules where rule_id = 'no_contact' and not is_active") == 1
+
+
+def test_what_is_done_to_some_rules_changes_no_other(own_rules, demo_company):
+    today = demo_company.one("select as_of_date from intermediate.int_as_of")
+    now, before = stood(own_rules, today), stood(demo_company, today)
+    assert now.pop("stuck_in_stage") and now.pop("expensive_renewal") and before["no_contact"]
+    assert now == before | {"no_contact": set()}
+
+
+def test_a_rule_nobody_can_judge_is_told(demo_company, tmp_path):
+    with own_project(demo_company, tmp_path) as company:
+        with (tmp_path / "seeds" / "hygiene_rules.csv").open("a") as seed:
+            seed.write("too_old,Too old.,warning,days_opne,>,60,days,sales,true\nno_file,Nothing.,warning,,,,,sales,true\n")
+        [failed] = [node for node in company.dbt.build(HYGIENE) if node.is_failed]
     assert "hygiene_every_rule_is_judged_by_something" in failed.name and failed.failures == 2
-
-
-def test_a_rule_switched_off_finds_nothing(another, tmp_path):
-    seed = tmp_path / "seeds" / "hygiene_rules.csv"
-    seed.write_text(re.sub(r"^(no_contact,.*),true$", r"\1,false", seed.read_text(), flags=re.M))
-    rebuilt(another)
-    assert another.one("select count(*) from hygiene.exceptions where rule_id = 'no_contact'") == 0
-    assert another.one("select count(*) from hygiene.rules where rule_id = 'no_contact' and not is_active") == 1
