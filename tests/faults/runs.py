@@ -80,8 +80,10 @@ class Place:
     def run_as_typed(self) -> Ended:
         """The run in an interpreter of its own, as from a shell."""
         started = time.monotonic()
-        command = [sys.executable, "-m", "dagster_project", "run"]
-        ended = subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-m", "dagster_project", "run"],
+            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=LIMIT_SECONDS,
+        )  # fmt: skip
         return Ended(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - started)
 
     def kill_after(self, seconds: float) -> None:
@@ -114,6 +116,10 @@ class Place:
 
 
 def finish(process: Forked, started: float) -> Ended:
-    """Wait for its end; a run that does not come to one is killed, which its exit code tells."""
-    process.ended_within(LIMIT_SECONDS)
-    return Ended(*process.end(), time.monotonic() - started)
+    """Wait for its end; a run that does not come to one is killed and fails the test."""
+    try:
+        has_ended = process.ended_within(LIMIT_SECONDS)
+    finally:
+        told = process.end()
+    assert has_ended, f"no end within {LIMIT_SECONDS} s: {told}"
+    return Ended(*told, time.monotonic() - started)
