@@ -311,7 +311,7 @@ def _bring_up_to_date(connection, relation: str) -> bool:
           there.rows + differing.rows = here.rows and there.hashes + differing.hashes = here.hashes
         from
           (select count(*) as rows, sum(row_hash) as hashes from there) as there,
-          (select count(*) as rows, coalesce(sum(row_hash), 0) as hashes from here) as here,
+          (select count(*) as rows, sum(row_hash) as hashes from here) as here,
           (
             select
               count(*) as changed, coalesce(sum(rows), 0) as rows, coalesce(sum(rows * row_hash::hugeint), 0) as hashes
